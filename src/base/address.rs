@@ -1,0 +1,86 @@
+//! How local an address is, and which sources may name it.
+//!
+//! One rule: an address may not be more local than its source. A tracker far away has no business to make
+//! us dial our own machine.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// How far an address reaches, the most local first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reach {
+    /// This machine.
+    Loopback,
+    /// This cable: 169.254/16, fe80::/10.
+    LinkLocal,
+    /// This site: RFC 1918, fc00::/7, 100.64/10.
+    Private,
+    /// Anywhere.
+    Global,
+}
+
+impl Reach {
+    /// How far `address` reaches; `None` for one that no peer can have (unspecified, multicast, broadcast).
+    pub fn of(address: IpAddr) -> Option<Reach> {
+        match address {
+            IpAddr::V4(v4) => Reach::of_v4(v4),
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| Reach::of_v6(v6), Reach::of_v4),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Option<Reach> {
+        let [first, second, ..] = address.octets();
+        match address {
+            _ if first == 0 || address.is_multicast() || first >= 240 => None,
+            _ if address.is_loopback() => Some(Reach::Loopback),
+            _ if address.is_link_local() => Some(Reach::LinkLocal),
+            _ if address.is_private() || (first == 100 && second & 0xc0 == 64) => Some(Reach::Private),
+            _ => Some(Reach::Global),
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Option<Reach> {
+        match address {
+            _ if address.is_unspecified() || address.is_multicast() => None,
+            _ if address.is_loopback() => Some(Reach::Loopback),
+            _ if address.is_unicast_link_local() => Some(Reach::LinkLocal),
+            _ if address.is_unique_local() => Some(Reach::Private),
+            _ => Some(Reach::Global),
+        }
+    }
+}
+
+/// Whether a peer at `address`, named by a source that reaches as far as `source`, may be dialled.
+///
+/// Private addresses are normal from a tracker anywhere; loopback and link-local ones only from a source
+/// that is as local. A source that is a person counts as [`Reach::Loopback`].
+pub fn may_dial(address: SocketAddr, source: Reach) -> bool {
+    address.port() != 0
+        && Reach::of(address.ip()).is_some_and(|reach| reach >= Reach::Private || reach >= source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_may_not_name_an_address_more_local_than_itself() {
+        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (address, source, allowed) in [
+            ("127.0.0.1:1", Reach::Loopback, true),
+            ("127.0.0.1:1", Reach::Private, false),
+            ("[::ffff:127.0.0.1]:1", Reach::Global, false),
+            ("[::1]:1", Reach::Global, false),
+            ("169.254.169.254:80", Reach::Global, false),
+            ("169.254.1.1:80", Reach::LinkLocal, true),
+            ("10.0.0.1:1", Reach::Global, true),
+            ("8.8.8.8:1", Reach::Loopback, true),
+            ("8.8.8.8:0", Reach::Loopback, false),
+            ("0.0.0.0:1", Reach::Loopback, false),
+            ("224.0.0.1:1", Reach::Loopback, false),
+            ("255.255.255.255:1", Reach::Loopback, false),
+            ("[ff02::1]:1", Reach::Loopback, false),
+        ] {
+            assert_eq!(may_dial(peer(address), source), allowed, "{address} from {source:?}");
+        }
+    }
+}

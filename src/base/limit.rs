@@ -1,0 +1,55 @@
+//! Every bound on what a stranger can make us hold or do, in one place.
+
+use super::time::Duration;
+
+/// A .torrent file, bytes.
+pub const TORRENT_FILE: u64 = 32 * 1024 * 1024;
+/// Nesting of bencoded values.
+pub const BENCODE_DEPTH: usize = 100;
+/// Bencoded values in a .torrent file.
+pub const BENCODE_TOKENS: usize = 3_000_000;
+/// Bencoded values in a message from a peer or a tracker.
+pub const MESSAGE_TOKENS: usize = 10_000;
+/// Pieces of a torrent: 2^21, what a bitfield message of 1 MiB could still carry four times over.
+pub const PIECES: u32 = 1 << 21;
+/// Length of a piece, bytes: 256 MiB.
+pub const PIECE_LENGTH: u32 = 1 << 28;
+/// Files that had to be renamed because an earlier one has their path.
+pub const DUPLICATE_PATHS: usize = 500;
+/// Folders between the top and a file.
+pub const PATH_DEPTH: usize = 100;
+/// Bytes of one path element.
+pub const PATH_ELEMENT: usize = 240;
+/// Trackers kept of a torrent.
+pub const TRACKERS: usize = 1_000;
+/// Web seeds kept of a torrent.
+pub const WEB_SEEDS: usize = 200;
+/// Bytes of a URL.
+pub const URL: usize = 8 * 1024;
+
+/// A message of the peer wire, bytes after the length prefix.
+pub const PEER_MESSAGE: usize = 1024 * 1024;
+/// An extension handshake, bytes.
+pub const EXTENSION_HANDSHAKE: usize = 64 * 1024;
+/// Requests that a peer may have queued with us; told to it as `reqq`.
+pub const REQUESTS_IN: u16 = 2048;
+/// Requests that we keep out with a peer at the most.
+pub const REQUESTS_OUT: u16 = 2048;
+/// Requests out with a peer that has told no `reqq`.
+pub const REQUESTS_OUT_UNTOLD: u16 = 500;
+
+/// Peers known of a torrent, connected or not.
+pub const KNOWN_PEERS: usize = 3_000;
+/// Incoming connections from one IP address, but for loopback and private ones.
+pub const CONNECTIONS_PER_IP: usize = 8;
+
+/// An answer of a tracker, bytes.
+pub const TRACKER_ANSWER: usize = 1024 * 1024;
+/// Text of a tracker or peer that is shown to people, characters.
+pub const SHOWN_TEXT: usize = 256;
+/// Redirects followed.
+pub const REDIRECTS: usize = 5;
+/// An announce interval is taken to be at least this.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
+/// An announce interval is taken to be at most this.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);

@@ -1,0 +1,10 @@
+//! btget, a command-line BitTorrent client: the library behind the program.
+
+pub mod base;
+pub mod cli;
+pub mod engine;
+pub mod hashing;
+pub mod metainfo;
+pub mod runtime;
+pub mod sim;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `btget` program.
+
+fn main() {}

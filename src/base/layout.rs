@@ -148,7 +148,7 @@ impl Layout {
     pub fn block_at(&self, request: BlockRequest) -> Option<BlockAddress> {
         let address = BlockAddress { piece: request.piece, block: request.begin / BLOCK_LENGTH };
         let exact = self.has_piece(request.piece)
-            && request.begin % BLOCK_LENGTH == 0
+            && request.begin.is_multiple_of(BLOCK_LENGTH)
             && request.length > 0
             && request.length == self.block_len(address);
         exact.then_some(address)

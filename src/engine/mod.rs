@@ -1,1 +1,14 @@
-//! Floor 2.
+//! Floor 2: decides.
+//!
+//! The engine is a set of state machines without input or output of their own: `(now, Input)` goes in,
+//! [`Action`](action::Action)s come out. It opens no socket and no file, reads no clock, holds no lock and
+//! never fails: what happens outside is told to it in the past tense, what it wants done it says in the
+//! imperative. The same seed and the same inputs give the same actions, whoever drives it.
+
+pub mod action;
+pub mod disk_job;
+pub mod input;
+pub mod notice;
+pub mod order;
+pub mod settings;
+pub mod snapshot;

@@ -1,0 +1,151 @@
+//! Everything that the engine can cause, in the imperative.
+
+use std::net::SocketAddr;
+
+use super::disk_job::DiskJob;
+use super::input::{ConnectionId, DialId, FetchId};
+use super::notice::Notice;
+use super::order::TorrentId;
+use crate::base::index::BlockRequest;
+use crate::base::time::Duration;
+use crate::wire::peer::{Handshake, Message};
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to a peer; answered by `ConnectionOpened` or `DialFailed`.
+    Dial {
+        /// Names the attempt.
+        dial: DialId,
+        /// The peer.
+        address: SocketAddr,
+    },
+    /// Send our handshake.
+    SendHandshake {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        handshake: Handshake,
+    },
+    /// Send a message; never a `piece` with data, which goes by [`Action::Upload`].
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        message: Message,
+    },
+    /// From here on, so many more bytes may move. [`u64::MAX`] lifts the limit.
+    Allow {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which way.
+        direction: Direction,
+        /// How many more.
+        bytes: u64,
+    },
+    /// Read these blocks and send them as `piece` messages, in this order; answered by `Uploaded`.
+    Upload {
+        /// To whom.
+        connection: ConnectionId,
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which.
+        blocks: Vec<BlockRequest>,
+    },
+    /// Forget these blocks of an earlier upload, as far as they are not sent yet.
+    Retract {
+        /// To whom they were to go.
+        connection: ConnectionId,
+        /// Which.
+        blocks: Vec<BlockRequest>,
+    },
+    /// End a connection, what is queued to it included.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Do a job on disk; answered by `DiskFinished`.
+    Disk(DiskJob),
+    /// Fetch a URL; answered by `HttpFinished`.
+    FetchHttp {
+        /// Names the request.
+        fetch: FetchId,
+        /// What to fetch.
+        request: Box<HttpRequest>,
+    },
+    /// Tell whoever watches.
+    Notify(Box<Notice>),
+}
+
+const _: () = assert!(size_of::<Action>() <= 64, "actions are moved by the million");
+
+/// Which way bytes move on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From the peer.
+    Down,
+    /// To the peer.
+    Up,
+}
+
+/// The family of addresses that a request is to go over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AddressFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A GET request of the engine's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpRequest {
+    /// Where; may hold secrets and is never shown.
+    pub url: String,
+    /// Over which family; any when `None`.
+    pub family: Option<AddressFamily>,
+    /// The longest body that is of use, bytes.
+    pub limit: usize,
+    /// How long it may take in all.
+    pub timeout: Duration,
+}
+
+/// Why the engine ends a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CloseReason {
+    /// The handshake names a torrent that is not here, or another than was dialled.
+    #[error("it wants another torrent")]
+    WrongTorrent,
+    /// It is ourselves.
+    #[error("it is ourselves")]
+    Ourselves,
+    /// The same peer is connected already.
+    #[error("connected twice")]
+    Duplicate,
+    /// No handshake in time.
+    #[error("no handshake in time")]
+    HandshakeTimeout,
+    /// Nothing came for too long.
+    #[error("silent for too long")]
+    Silent,
+    /// Nothing to give and nothing to take on either side.
+    #[error("nothing to trade")]
+    NothingToTrade,
+    /// It broke the protocol.
+    #[error("broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// It sent data that is not the torrent's.
+    #[error("sent bad data")]
+    BadData,
+    /// It is banned.
+    #[error("banned")]
+    Banned,
+    /// There are enough connections.
+    #[error("too many connections")]
+    Full,
+    /// The torrent ends here.
+    #[error("stopped")]
+    Stopped,
+}

@@ -1,0 +1,154 @@
+//! Work on disk as the engine orders it, and what comes of it.
+//!
+//! A piece under way travels inside its job: hash state, hash front and blocks. Whoever holds the job owns
+//! the state, so there is nothing to lock; the engine has at most one job out a piece.
+
+use std::ops::Range;
+
+use super::order::TorrentId;
+use crate::base::block_data::BlockData;
+use crate::base::hash::Sha1Hash;
+use crate::base::index::{FileIndex, PieceIndex};
+use crate::hashing::RunningHash;
+
+/// A job for the disk.
+#[derive(Debug)]
+pub enum DiskJob {
+    /// Look what is there, make sure that the rest fits, make folders and empty files.
+    Open {
+        /// Of which torrent.
+        torrent: TorrentId,
+    },
+    /// Read and hash these pieces.
+    Check {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which, first to end.
+        pieces: Range<u32>,
+    },
+    /// Write blocks of a piece and hash it on.
+    Advance(Box<PieceJob>),
+    /// A file is complete: give it its final name.
+    FinishFile {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which.
+        file: FileIndex,
+    },
+    /// Close the torrent's files.
+    Close {
+        /// Which.
+        torrent: TorrentId,
+    },
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub enum DiskResult {
+    /// Of [`DiskJob::Open`].
+    Opened {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// What is there.
+        result: Result<Existing, DiskError>,
+    },
+    /// Of [`DiskJob::Check`].
+    Checked {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which pieces were looked at.
+        pieces: Range<u32>,
+        /// Those that are right, ascending.
+        result: Result<Vec<PieceIndex>, DiskError>,
+    },
+    /// Of [`DiskJob::Advance`]: the job comes back, its blocks gone.
+    Advanced {
+        /// The piece's state.
+        job: Box<PieceJob>,
+        /// The verdict, once the whole piece is hashed; `None` before.
+        result: Result<Option<Verdict>, DiskError>,
+    },
+    /// Of [`DiskJob::FinishFile`].
+    FileFinished {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which.
+        file: FileIndex,
+        /// Whether it worked.
+        result: Result<(), DiskError>,
+    },
+    /// Of [`DiskJob::Close`].
+    Closed {
+        /// Which.
+        torrent: TorrentId,
+    },
+}
+
+/// What is on disk when a torrent starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Existing {
+    /// Nothing that could be a piece: no check is needed.
+    Nothing,
+    /// Some data: a check will tell.
+    Something,
+}
+
+/// A piece under way.
+#[derive(Debug)]
+pub struct PieceJob {
+    /// Of which torrent.
+    pub torrent: TorrentId,
+    /// Which.
+    pub piece: PieceIndex,
+    /// The digest of the blocks before the front.
+    pub hash: RunningHash,
+    /// Blocks before this one are hashed.
+    pub front: u32,
+    /// By block: whether it is written. Those beyond the front are "spilled", and are read back when the
+    /// front comes to them.
+    pub written: Vec<bool>,
+    /// Blocks to write, ascending; those at the front are hashed from memory.
+    pub blocks: Vec<(u32, BlockData)>,
+    /// Whether a passed verdict is to carry digests too: the piece has failed before.
+    pub wants_digests: bool,
+}
+
+/// Whether a whole piece is what it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is, and it is written.
+    Passed {
+        /// SHA-1 of each block, where asked for.
+        digests: Vec<Sha1Hash>,
+    },
+    /// It is not.
+    Failed {
+        /// SHA-1 of each block.
+        digests: Vec<Sha1Hash>,
+    },
+}
+
+/// Why a job failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("cannot {operation} {file}: {message}")]
+pub struct DiskError {
+    /// What kind, for the exit code.
+    pub kind: DiskErrorKind,
+    /// What was tried, as a verb: "write", "rename".
+    pub operation: &'static str,
+    /// The file's path, as it may be shown after escaping.
+    pub file: String,
+    /// The system's word for it.
+    pub message: String,
+}
+
+/// Kinds of disk errors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskErrorKind {
+    /// No space, or a quota.
+    Full,
+    /// Something else has the place: a folder, a special file, a link, or a file that is not ours.
+    Exists,
+    /// Anything else.
+    Other,
+}

@@ -1,0 +1,140 @@
+//! Everything that can happen to the engine, in the past tense.
+
+use std::net::SocketAddr;
+
+use super::disk_job::DiskResult;
+use super::order::Order;
+use crate::base::index::BlockRequest;
+use crate::wire::peer::Inbound;
+
+/// Names an open connection. Chosen by whoever opens connections; never used again in the same run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnectionId(pub u32);
+
+/// Names an attempt to connect that the engine asked for with [`Action::Dial`](super::action::Action::Dial).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DialId(pub u32);
+
+/// Names an HTTP request of the engine's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FetchId(pub u32);
+
+/// Who opened a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// We did, as asked for by this dial.
+    Dialled(DialId),
+    /// The peer did.
+    Accepted,
+}
+
+/// What carries a connection's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// uTP (BEP 29).
+    Utp,
+}
+
+/// Something happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A person wishes something.
+    OrderGiven(Order),
+    /// A connection is open; its bytes flow both ways. The handshake comes as its first message.
+    ConnectionOpened {
+        /// Its name from here on.
+        connection: ConnectionId,
+        /// The other end.
+        address: SocketAddr,
+        /// Who opened it.
+        origin: Origin,
+        /// What carries it.
+        transport: Transport,
+        /// Whether its bytes are encrypted (MSE).
+        encrypted: bool,
+    },
+    /// A dial came to nothing.
+    DialFailed {
+        /// The dial.
+        dial: DialId,
+    },
+    /// A peer's messages, in order; all that one read brought.
+    MessagesReceived {
+        /// From whom.
+        connection: ConnectionId,
+        /// What.
+        messages: Vec<Inbound>,
+    },
+    /// Blocks of an earlier [`Action::Upload`](super::action::Action::Upload) were written to the connection.
+    Uploaded {
+        /// To whom.
+        connection: ConnectionId,
+        /// Which.
+        blocks: Vec<BlockRequest>,
+    },
+    /// A connection is gone. Comes exactly once for each that was opened, also after an
+    /// [`Action::Close`](super::action::Action::Close).
+    ConnectionClosed {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// A disk job is done.
+    DiskFinished(DiskResult),
+    /// Buffers hold more than half of the memory that they may (`true`), or no longer do (`false`).
+    BuffersCrowded(bool),
+    /// An HTTP request is done.
+    HttpFinished {
+        /// Which.
+        fetch: FetchId,
+        /// The answer, or why there is none.
+        result: Result<HttpAnswer, HttpFailure>,
+    },
+}
+
+/// Why a connection ended, as seen from outside the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseCause {
+    /// The engine asked for it.
+    Asked,
+    /// The peer closed it.
+    ByPeer,
+    /// The network failed.
+    Network,
+    /// The peer sent bytes that are no peer wire.
+    Malformed,
+}
+
+/// A complete HTTP answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The body, decompressed and no longer than was allowed.
+    pub body: Vec<u8>,
+    /// The server's address, where it is known.
+    pub server: Option<SocketAddr>,
+}
+
+/// Why there is no HTTP answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HttpFailure {
+    /// The host has no address of the asked family: nothing is wrong with it otherwise.
+    #[error("no address of this family")]
+    NoSuchFamily,
+    /// The URL may not be asked.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    /// The host did not answer in time.
+    #[error("timed out")]
+    TimedOut,
+    /// The answer is longer than allowed.
+    #[error("the answer is too long")]
+    TooLong,
+    /// Anything else, in words without secrets.
+    #[error("{0}")]
+    Failed(String),
+}

@@ -1,0 +1,110 @@
+//! What the engine tells whoever watches. Notices are for people and events; decisions never rest on them.
+
+use std::net::SocketAddr;
+
+use super::disk_job::DiskError;
+use super::order::TorrentId;
+use crate::base::index::{FileIndex, PieceIndex};
+
+/// Something worth telling. Texts from strangers are cut, but not escaped: that is for whoever shows them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Data that was there has been checked.
+    Checked {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Pieces that are right.
+        have: u32,
+        /// Pieces in all.
+        pieces: u32,
+    },
+    /// Every piece of a file is verified and written, and the file has its final name.
+    FileComplete {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which.
+        file: FileIndex,
+    },
+    /// Every piece of a torrent is verified and written, and every file has its final name.
+    Complete {
+        /// Which.
+        torrent: TorrentId,
+    },
+    /// A torrent cannot go on.
+    Failed {
+        /// Which.
+        torrent: TorrentId,
+        /// Why.
+        failure: TorrentFailure,
+    },
+    /// A torrent has stopped as ordered, its trackers told.
+    Stopped {
+        /// Which.
+        torrent: TorrentId,
+    },
+    /// A piece did not hash to what it must and is fetched again.
+    PieceFailed {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which.
+        piece: PieceIndex,
+    },
+    /// A peer was caught and is not spoken to again.
+    PeerBanned {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Who.
+        address: SocketAddr,
+        /// What it did, in words.
+        reason: &'static str,
+    },
+    /// A peer shook hands.
+    PeerConnected {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Who.
+        address: SocketAddr,
+    },
+    /// A peer that shook hands is gone.
+    PeerClosed {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Who.
+        address: SocketAddr,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A tracker answered.
+    TrackerAnswered {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// The tracker, without secrets.
+        tracker: String,
+        /// Peers that it named.
+        peers: usize,
+        /// What it wants people to read.
+        warning: Option<String>,
+    },
+    /// A tracker could not be asked, or refused.
+    TrackerFailed {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// The tracker, without secrets.
+        tracker: String,
+        /// Why, in words.
+        reason: String,
+        /// Whether the tracker itself refused (`failure reason`), rather than not be reached.
+        refused: bool,
+    },
+}
+
+/// Why a torrent cannot go on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TorrentFailure {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The same torrent is here already.
+    #[error("this torrent is here already")]
+    Duplicate,
+}

@@ -1,0 +1,54 @@
+//! What a person may wish of the engine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::file_map::FileMap;
+use crate::base::hash::{InfoHashes, PieceHashes};
+use crate::base::layout::Layout;
+
+/// Names a torrent within a session. Chosen by whoever adds it; never used again in the same run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TorrentId(pub u32);
+
+/// A wish.
+#[derive(Debug)]
+pub enum Order {
+    /// Download this torrent, or serve it if it is all there.
+    AddTorrent {
+        /// Its name from here on.
+        torrent: TorrentId,
+        /// What it is.
+        spec: Box<TorrentSpec>,
+    },
+    /// Try these peers too.
+    AddPeers {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Where they listen.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Stop this torrent: no more requests, connections closed, trackers told.
+    /// [`Notice::Stopped`](super::notice::Notice::Stopped) follows.
+    StopTorrent {
+        /// Which.
+        torrent: TorrentId,
+    },
+}
+
+/// What the engine needs to know of a torrent: never its files' names.
+#[derive(Clone, Debug)]
+pub struct TorrentSpec {
+    /// Its identity.
+    pub info_hashes: InfoHashes,
+    /// How it is cut into pieces.
+    pub layout: Arc<Layout>,
+    /// What the pieces must hash to.
+    pub piece_hashes: PieceHashes,
+    /// How its bytes fall into files.
+    pub file_map: Arc<FileMap>,
+    /// Whether only its own trackers may name peers (BEP 27).
+    pub is_private: bool,
+    /// Announce URLs by tier (BEP 12).
+    pub trackers: Vec<Vec<String>>,
+}

@@ -1,0 +1,52 @@
+//! How a session is to behave: numbers that a person may change. Bounds against strangers are in
+//! [`limit`](crate::base::limit) instead.
+
+use crate::base::time::Duration;
+
+/// Choices for a whole session.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The port that peers can reach us at, as announced.
+    pub listen_port: u16,
+    /// Families of addresses in use: `(IPv4, IPv6)`.
+    pub families: (bool, bool),
+    /// Connections of one torrent.
+    pub max_peers_torrent: usize,
+    /// Connections in all.
+    pub max_peers: usize,
+    /// Attempts to connect that may be under way at once.
+    pub max_dials: usize,
+    /// Payload that may wait in memory, bytes.
+    pub memory: u64,
+    /// Peers that are served at once.
+    pub unchoke_slots: usize,
+    /// Disk jobs that may be out for a check at once.
+    pub check_jobs: usize,
+    /// How long a peer may take for its handshake.
+    pub handshake_timeout: Duration,
+    /// How long a peer may be silent.
+    pub peer_timeout: Duration,
+    /// Whether a complete torrent stays to serve.
+    pub seed: bool,
+    /// Peers per announce.
+    pub numwant: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen_port: 0,
+            families: (true, true),
+            max_peers_torrent: 80,
+            max_peers: 200,
+            max_dials: 30,
+            memory: 32 * 1024 * 1024,
+            unchoke_slots: 4,
+            check_jobs: 4,
+            handshake_timeout: Duration::from_secs(10),
+            peer_timeout: Duration::from_secs(120),
+            seed: true,
+            numwant: 200,
+        }
+    }
+}

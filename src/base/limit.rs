@@ -29,6 +29,8 @@ pub const URL: usize = 8 * 1024;
 
 /// A message of the peer wire, bytes after the length prefix.
 pub const PEER_MESSAGE: usize = 1024 * 1024;
+/// A message of the extension protocol that is kept, bytes after the length prefix; longer ones are skipped.
+pub const EXTENSION_MESSAGE: usize = 128 * 1024;
 /// An extension handshake, bytes.
 pub const EXTENSION_HANDSHAKE: usize = 64 * 1024;
 /// Requests that a peer may have queued with us; told to it as `reqq`.

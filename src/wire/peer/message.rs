@@ -162,7 +162,8 @@ pub enum Message {
         /// What comes after the id.
         payload: Box<[u8]>,
     },
-    /// A message of a kind that we do not know. Its payload was skipped, so it has no encoding.
+    /// A message of a kind that we do not know, or of an extension and longer than we keep. Its payload was
+    /// skipped, so it has no encoding.
     Unknown {
         /// Its kind.
         id: u8,

@@ -1,6 +1,11 @@
 //! The peer wire: handshake and messages (BEP 3, 6, 10).
 
+pub mod decoder;
 pub mod message;
+pub mod stream;
+
+#[cfg(test)]
+mod tests;
 
 pub use message::{Handshake, Message};
 

@@ -55,3 +55,11 @@ pub const REDIRECTS: usize = 5;
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// An announce interval is taken to be at most this.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+/// Pieces that a peer may allow us while it chokes us.
+pub const ALLOWED_FAST: usize = 32;
+/// Impossible requests of a peer before it is closed.
+pub const BAD_REQUESTS: u32 = 300;
+/// Changes of choking and interest that a peer may make between two sweeps.
+pub const STATE_CHANGES: u32 = 1_000;
+/// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
+pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;

@@ -3,4 +3,6 @@
 //! What peers and trackers say to each other, as types with a total and bounded decoder and an encoder
 //! each. What a message means and what to answer is the engine's business.
 
+pub mod extension;
 pub mod peer;
+pub mod shown_text;

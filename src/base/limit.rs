@@ -47,6 +47,12 @@ pub const CONNECTIONS_PER_IP: usize = 8;
 
 /// An answer of a tracker, bytes.
 pub const TRACKER_ANSWER: usize = 1024 * 1024;
+/// Bencoded values in an answer of a tracker: a list of peers has seven a peer.
+pub const TRACKER_TOKENS: usize = 100_000;
+/// Peers taken from one answer of a tracker, of each address family.
+pub const TRACKER_PEERS: usize = 2_000;
+/// Bytes of the id that a tracker wants to have sent back.
+pub const TRACKER_ID: usize = 256;
 /// Text of a tracker or peer that is shown to people, characters.
 pub const SHOWN_TEXT: usize = 256;
 /// Redirects followed.
@@ -63,3 +69,5 @@ pub const BAD_REQUESTS: u32 = 300;
 pub const STATE_CHANGES: u32 = 1_000;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
+/// A tracker that refuses may put us off for at most this long.
+pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);

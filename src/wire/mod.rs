@@ -6,3 +6,4 @@
 pub mod extension;
 pub mod peer;
 pub mod shown_text;
+pub mod tracker;

@@ -106,6 +106,8 @@ pub struct HttpRequest {
     pub url: String,
     /// Over which family; any when `None`.
     pub family: Option<AddressFamily>,
+    /// Whether an address of this machine may be asked. Link-local ones never are.
+    pub loopback: bool,
     /// The longest body that is of use, bytes.
     pub limit: usize,
     /// How long it may take in all.

@@ -61,6 +61,8 @@ pub const REDIRECTS: usize = 5;
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// An announce interval is taken to be at most this.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+/// Announces to one tracker are at least so far apart, whatever it allows.
+pub const ANNOUNCE_GAP_MIN: Duration = Duration::from_secs(30);
 /// Pieces that a peer may allow us while it chokes us.
 pub const ALLOWED_FAST: usize = 32;
 /// Impossible requests of a peer before it is closed.

@@ -12,3 +12,4 @@ pub mod notice;
 pub mod order;
 pub mod settings;
 pub mod snapshot;
+pub mod tracker;

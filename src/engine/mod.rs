@@ -10,5 +10,8 @@ pub mod disk_job;
 pub mod input;
 pub mod notice;
 pub mod order;
+pub mod peer_list;
+pub mod picker;
 pub mod settings;
+pub mod smart_ban;
 pub mod snapshot;

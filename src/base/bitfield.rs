@@ -116,9 +116,25 @@ impl Bitfield {
         ones(self.words.iter().copied().zip(others).map(|(word, other)| word & !other))
     }
 
+    /// The first piece at or after `from` that is here and not in `other`.
+    pub fn first_minus(&self, other: &Bitfield, from: PieceIndex) -> Option<PieceIndex> {
+        if from.0 >= self.len {
+            return None;
+        }
+        let mut kept = u64::MAX >> (from.0 % 64);
+        for at in from.index() / 64..self.words.len() {
+            let word = self.words[at] & !other.words.get(at).copied().unwrap_or(0) & kept;
+            if word != 0 {
+                return Some(PieceIndex(at as u32 * 64 + word.leading_zeros()));
+            }
+            kept = u64::MAX;
+        }
+        None
+    }
+
     /// Whether a piece is here that is not in `other`.
     pub fn has_beyond(&self, other: &Bitfield) -> bool {
-        self.iter_minus(other).next().is_some()
+        self.first_minus(other, PieceIndex(0)).is_some()
     }
 
     fn clear_spare(&mut self) {
@@ -202,6 +218,9 @@ mod tests {
             let all = Bitfield::full(len);
             prop_assert_eq!(all.iter_minus(&set).count() as u32, len - set.count());
             prop_assert_eq!(all.has_beyond(&set), !set.is_full());
+            for from in (0..len + 70).map(PieceIndex) {
+                prop_assert_eq!(all.first_minus(&set, from), all.iter_minus(&set).find(|piece| *piece >= from));
+            }
         }
     }
 }

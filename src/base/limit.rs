@@ -42,6 +42,14 @@ pub const REQUESTS_OUT_UNTOLD: u16 = 500;
 
 /// Peers known of a torrent, connected or not.
 pub const KNOWN_PEERS: usize = 3_000;
+/// Banned peers remembered of a torrent.
+pub const BANNED_PEERS: usize = 3_000;
+/// Addresses remembered at which we met ourselves.
+pub const OWN_ADDRESSES: usize = 64;
+/// Failed pieces of a torrent whose block digests are kept, to find who spoiled them.
+pub const FAILED_PIECES: usize = 64;
+/// Failures of one piece whose block digests are kept.
+pub const FAILURES_OF_PIECE: usize = 8;
 /// Incoming connections from one IP address, but for loopback and private ones.
 pub const CONNECTIONS_PER_IP: usize = 8;
 

@@ -1,0 +1,97 @@
+//! One known peer: how it stands with us, and how good a dial it would be.
+
+use std::cmp::Reverse;
+
+use super::PeerSource;
+use crate::base::time::{Duration, Instant};
+
+/// The first wait of a peer that is worth waiting for; doubles with each failure.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// The longest wait of a peer that is worth waiting for.
+const RETRY_MAX: Duration = Duration::from_secs(40);
+/// The wait of any other peer, times its failures and one.
+const RETRY_STRANGER: Duration = Duration::from_secs(60);
+
+/// Where we stand with a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Contact {
+    /// Nothing is under way, and nothing is to be before `until`.
+    Apart { until: Instant },
+    /// A dial is under way.
+    Dialling,
+    /// Hands are shaken.
+    Connected,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) source: PeerSource,
+    pub(super) contact: Contact,
+    /// Dials that failed and connections that brought nothing, since the last that was worth it.
+    pub(super) failures: u32,
+    /// Whether it has ever shaken hands.
+    has_worked: bool,
+    tie_break: u32,
+}
+
+impl Candidate {
+    pub(super) fn new(now: Instant, source: PeerSource, tie_break: u32) -> Candidate {
+        Candidate {
+            source,
+            contact: Contact::Apart { until: now },
+            failures: 0,
+            has_worked: false,
+            tie_break,
+        }
+    }
+
+    /// Whom to dial first: the greatest of those whose time has come.
+    pub(super) fn rank(&self) -> impl Ord + use<> {
+        (Reverse(self.failures), self.has_worked, self.source, self.tie_break)
+    }
+
+    /// Whom to forget first: the least.
+    pub(super) fn worth(&self) -> impl Ord + use<> {
+        (self.is_worth_waiting_for(), Reverse(self.failures), self.source)
+    }
+
+    fn is_worth_waiting_for(&self) -> bool {
+        self.has_worked || self.source == PeerSource::Person
+    }
+
+    pub(super) fn improve_source(&mut self, now: Instant, source: PeerSource) {
+        self.source = source;
+        if let Contact::Apart { until } = &mut self.contact {
+            // A person who names a peer means to have it tried.
+            *until = now.min(*until);
+        }
+    }
+
+    pub(super) fn on_dialled(&mut self) {
+        self.contact = Contact::Dialling;
+    }
+
+    pub(super) fn on_connected(&mut self) {
+        self.contact = Contact::Connected;
+        self.has_worked = true;
+    }
+
+    pub(super) fn on_failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.contact = Contact::Apart { until: now + self.wait() };
+    }
+
+    pub(super) fn on_disconnected(&mut self, now: Instant, was_useful: bool) {
+        self.failures = if was_useful { 0 } else { self.failures.saturating_add(1) };
+        self.contact = Contact::Apart { until: now + self.wait() };
+    }
+
+    fn wait(&self) -> Duration {
+        if self.is_worth_waiting_for() {
+            let doublings = self.failures.saturating_sub(1).min(10);
+            (RETRY_FIRST * (1 << doublings)).min(RETRY_MAX)
+        } else {
+            RETRY_STRANGER.saturating_mul(self.failures.saturating_add(1))
+        }
+    }
+}

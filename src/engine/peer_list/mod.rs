@@ -1,0 +1,209 @@
+//! Known peers, and whom to dial next.
+//!
+//! Decides whom, not how many at once: that is for the caller, who asks for one peer at a time and tells
+//! what came of it. A peer is an address and a port. One that failed waits longer each time; one that a
+//! person named or that has worked is tried again soon and for ever, so that a swarm that was gone is found
+//! when it returns. Which addresses a source may name is [`may_dial`]'s rule.
+//!
+//! A banned peer is never dialled again. The second banned port bans the whole IP, but never on loopback and
+//! private ranges, where many honest peers may share one.
+
+mod candidate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use self::candidate::{Candidate, Contact};
+use crate::base::address::{Reach, may_dial};
+use crate::base::limit;
+use crate::base::random::Rng;
+use crate::base::time::Instant;
+
+/// Who named a peer, the least trusted first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PeerSource {
+    /// It came to us, and said where it listens.
+    Incoming,
+    /// A tracker.
+    Tracker,
+    /// A person.
+    Person,
+}
+
+/// How many peers are known, and in what way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PeerCounts {
+    /// All that are known, banned ones left out.
+    pub known: usize,
+    /// Connected.
+    pub connected: usize,
+    /// Being dialled.
+    pub dialling: usize,
+    /// Not connected, and the last attempt failed.
+    pub failed: usize,
+}
+
+/// The peers of a torrent that are known, connected or not.
+pub struct PeerList {
+    candidates: BTreeMap<SocketAddr, Candidate>,
+    /// Candidates that are neither connected nor being dialled, by the time at which they may be.
+    due: BTreeSet<(Instant, SocketAddr)>,
+    banned_ports: BTreeSet<SocketAddr>,
+    banned_ips: BTreeSet<IpAddr>,
+    ourselves: BTreeSet<SocketAddr>,
+    rng: Rng,
+}
+
+impl PeerList {
+    /// An empty list.
+    pub fn new(rng: Rng) -> PeerList {
+        PeerList {
+            candidates: BTreeMap::new(),
+            due: BTreeSet::new(),
+            banned_ports: BTreeSet::new(),
+            banned_ips: BTreeSet::new(),
+            ourselves: BTreeSet::new(),
+            rng,
+        }
+    }
+
+    /// `source`, which reaches as far as `reach`, names a peer. Says whether it is new and may be dialled. A
+    /// known one is remembered by its best source.
+    pub fn add(&mut self, now: Instant, address: SocketAddr, source: PeerSource, reach: Reach) -> bool {
+        let address = canonical(address);
+        if !may_dial(address, reach) || self.is_banned(address) || self.ourselves.contains(&address) {
+            return false;
+        }
+        if let Some(known) = self.candidates.get(&address) {
+            if known.source < source {
+                self.change(address, |known| known.improve_source(now, source));
+            }
+            return false;
+        }
+        if self.candidates.len() >= limit::KNOWN_PEERS && !self.weed(now, source) {
+            return false;
+        }
+        let tie_break = self.rng.next_u32();
+        self.candidates.insert(address, Candidate::new(now, source, tie_break));
+        self.due.insert((now, address));
+        true
+    }
+
+    /// The best peer that may be dialled at `now`; it counts as being dialled from here on, until
+    /// [`on_connected`](PeerList::on_connected) or [`on_dial_failed`](PeerList::on_dial_failed).
+    pub fn pick_dial(&mut self, now: Instant) -> Option<SocketAddr> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let ranked = due.filter_map(|(_, address)| Some((self.candidates.get(address)?.rank(), *address)));
+        let (_, best) = ranked.max()?;
+        self.change(best, Candidate::on_dialled);
+        Some(best)
+    }
+
+    /// When [`pick_dial`](PeerList::pick_dial) can next find a peer; `None` while it never will. In the past
+    /// when it can at once.
+    pub fn next_dial_at(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A peer has shaken hands: one that was dialled, or an `incoming` one at the address that it says it
+    /// listens at. An unknown one is not added.
+    pub fn on_connected(&mut self, address: SocketAddr) {
+        self.change(canonical(address), Candidate::on_connected);
+    }
+
+    /// A dial came to nothing: no connection, or no handshake.
+    pub fn on_dial_failed(&mut self, now: Instant, address: SocketAddr) {
+        self.change(canonical(address), |peer| peer.on_failed(now));
+    }
+
+    /// A connected peer is gone. `was_useful` when it sent or took payload, or would have.
+    pub fn on_disconnected(&mut self, now: Instant, address: SocketAddr, was_useful: bool) {
+        self.change(canonical(address), |peer| peer.on_disconnected(now, was_useful));
+    }
+
+    /// Never again speak to a peer.
+    pub fn ban(&mut self, address: SocketAddr) {
+        let address = canonical(address);
+        if self.banned_ports.len() >= limit::BANNED_PEERS {
+            self.banned_ports.pop_first();
+        }
+        self.banned_ports.insert(address);
+        let of_ip = |port| SocketAddr::new(address.ip(), port);
+        let is_second = self.banned_ports.range(of_ip(0)..=of_ip(u16::MAX)).count() > 1;
+        if is_second && Reach::of(address.ip()) == Some(Reach::Global) {
+            self.banned_ips.insert(address.ip());
+        }
+        let banned: Vec<SocketAddr> =
+            self.candidates.keys().filter(|known| self.is_banned(**known)).copied().collect();
+        banned.into_iter().for_each(|address| self.forget(address));
+    }
+
+    /// Whether a peer, or its whole IP, is banned.
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
+        let address = canonical(address);
+        self.banned_ips.contains(&address.ip()) || self.banned_ports.contains(&address)
+    }
+
+    /// We have met ourselves at `address`: it is not dialled again.
+    pub fn mark_ourselves(&mut self, address: SocketAddr) {
+        let address = canonical(address);
+        if self.ourselves.len() < limit::OWN_ADDRESSES {
+            self.ourselves.insert(address);
+        }
+        self.forget(address);
+    }
+
+    /// How many peers are known, banned ones left out.
+    pub fn known(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// How many peers are in which state. Looks at all of them.
+    pub fn counts(&self) -> PeerCounts {
+        let count =
+            |wanted: fn(&Candidate) -> bool| self.candidates.values().filter(|peer| wanted(peer)).count();
+        PeerCounts {
+            known: self.known(),
+            connected: count(|peer| peer.contact == Contact::Connected),
+            dialling: count(|peer| peer.contact == Contact::Dialling),
+            failed: count(|peer| matches!(peer.contact, Contact::Apart { .. }) && peer.failures > 0),
+        }
+    }
+
+    /// Changes a candidate, and its place in the order of dials with it.
+    fn change(&mut self, address: SocketAddr, step: impl FnOnce(&mut Candidate)) {
+        let Some(peer) = self.candidates.get_mut(&address) else { return };
+        if let Contact::Apart { until } = peer.contact {
+            self.due.remove(&(until, address));
+        }
+        step(peer);
+        if let Contact::Apart { until } = peer.contact {
+            self.due.insert((until, address));
+        }
+    }
+
+    fn forget(&mut self, address: SocketAddr) {
+        if let Some(Candidate { contact: Contact::Apart { until }, .. }) = self.candidates.remove(&address) {
+            self.due.remove(&(until, address));
+        }
+    }
+
+    /// Makes room for a peer from `source` by forgetting the worst one that is not in use; says whether it did.
+    fn weed(&mut self, _now: Instant, source: PeerSource) -> bool {
+        let idle = self.candidates.iter().filter(|(_, peer)| matches!(peer.contact, Contact::Apart { .. }));
+        let worst = idle.min_by_key(|(address, peer)| (peer.worth(), **address));
+        let Some((address, peer)) = worst.map(|(address, peer)| (*address, *peer)) else { return false };
+        let is_worse = peer.failures > 0 || peer.worth() < Candidate::new(Instant::ZERO, source, 0).worth();
+        if is_worse {
+            self.forget(address);
+        }
+        is_worse
+    }
+}
+
+/// An IPv4 address in IPv6 clothes is the same peer.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,459 @@
+//! Which blocks a peer is asked for.
+//!
+//! Decides only that: how many blocks a peer has room for, when a request is given up and what becomes of a
+//! bad piece is for the caller, who tells what has happened and says at every call how fast the peer is.
+//! Rarest first and the random first pieces are from BEP 3's reference client.
+//!
+//! Preference is read in [`preference`]. Two things are yet to come, and have their place there: deadlines
+//! go before a peer's own piece, priorities before rarity.
+//!
+//! A fast peer has a piece to itself, so that its blocks arrive in one run and are hashed as they come;
+//! slower peers share the pieces under way, so that few are open at a time. A piece that has failed its hash
+//! is fetched by one peer alone where that is possible, so that a second failure names the culprit.
+
+mod availability;
+mod open_piece;
+mod pieces;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::availability::{Availability, Rarity};
+use self::open_piece::{Arrival, Block, OpenPiece};
+use self::pieces::{PieceState, Pieces};
+use self::requests::Requests;
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{BlockAddress, PieceIndex};
+use crate::base::layout::Layout;
+use crate::base::random::Rng;
+use crate::base::time::{Duration, Instant};
+
+/// Until so many pieces are had, new ones are opened at random: something to trade soon is worth more than
+/// something rare, which few could send.
+const RANDOM_FIRST: u32 = 4;
+/// A block asked for so long ago may be asked of a second peer that has nothing better to do.
+const LATE: Duration = Duration::from_secs(10);
+/// A peer with so many requests out is not asked for blocks that others were asked for.
+const SECOND_REQUESTS: usize = 4;
+/// Requests of others looked at for one to ask again.
+const SECOND_PROBES: usize = 1024;
+
+/// Names whoever blocks are asked of: a connection, for as long as it lasts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PeerKey(pub u32);
+
+/// How fast a peer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Sends a whole piece within some 20 s: gets pieces to itself.
+    Fast,
+    /// Slower, or not known so far: helps with pieces under way, opens one when there is none to help with.
+    Slow,
+    /// Leaves requests unanswered: as slow, and opens the most common pieces, which others can finish.
+    Snubbed,
+}
+
+/// What became of a block that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// Keep it.
+    New {
+        /// Whether it was the last one of its piece, which is to be verified.
+        complete: bool,
+        /// Another peer that was asked for the block, and need not send it.
+        cancel: Option<PeerKey>,
+    },
+    /// It is here already: waste, but nobody's fault when two peers were asked.
+    Duplicate,
+    /// This peer was not asked for it, or no longer. The piece needs it still.
+    Unwanted,
+}
+
+/// A piece of which something is asked for or received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartialPiece {
+    /// Which.
+    pub piece: PieceIndex,
+    /// Bytes received.
+    pub received: u64,
+    /// Whether all of it is received.
+    pub is_verifying: bool,
+}
+
+/// Where blocks for a peer may come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The piece that the peer works on.
+    Own,
+    /// An open piece that nobody works on.
+    Abandoned,
+    /// A missing piece.
+    New(Rarity),
+    /// An open piece that another peer works on.
+    Shared,
+    /// Blocks that another peer was asked for, and is late with.
+    Second,
+}
+
+/// The order in which sources are tried for a peer: this is the whole policy.
+fn preference(pace: Pace) -> [Source; 5] {
+    use Source::{Abandoned, New, Own, Second, Shared};
+    match pace {
+        Pace::Fast => [Own, Abandoned, New(Rarity::RarestFirst), Shared, Second],
+        Pace::Slow => [Own, Abandoned, Shared, New(Rarity::RarestFirst), Second],
+        Pace::Snubbed => [Own, Abandoned, Shared, New(Rarity::CommonFirst), Second],
+    }
+}
+
+/// Decides which blocks each peer is asked for, and keeps account of all pieces of a torrent.
+pub struct PiecePicker {
+    pieces: Pieces,
+    availability: Availability,
+    requests: Requests,
+    rng: Rng,
+}
+
+impl PiecePicker {
+    /// A picker for a torrent of which `have` is verified and written. Only pieces that are `pickable` are
+    /// ever asked for: one of unknown hash is not.
+    pub fn new(
+        layout: Arc<Layout>,
+        have: &Bitfield,
+        pickable: impl Fn(PieceIndex) -> bool,
+        rng: Rng,
+    ) -> PiecePicker {
+        let mut availability = Availability::new(layout.piece_count());
+        let all = layout.pieces();
+        let pieces = Pieces::new(layout, have, pickable);
+        all.filter(|piece| pieces.is_openable(*piece)).for_each(|piece| availability.list(piece));
+        PiecePicker { pieces, availability, requests: Requests::default(), rng }
+    }
+
+    /// A peer has a piece that it did not have before.
+    pub fn on_peer_has(&mut self, piece: PieceIndex) {
+        self.availability.add(piece);
+    }
+
+    /// A peer no longer has a piece that it had (BEP 54).
+    pub fn on_peer_lost(&mut self, piece: PieceIndex) {
+        self.availability.subtract(piece);
+    }
+
+    /// A peer has these pieces, of which none was told before.
+    pub fn on_bitfield(&mut self, peer_has: &Bitfield) {
+        self.availability.add_all(peer_has);
+    }
+
+    /// A peer that had exactly these pieces, however they became known, is gone.
+    pub fn on_bitfield_gone(&mut self, peer_has: &Bitfield) {
+        self.availability.subtract_all(peer_has);
+    }
+
+    /// How many peers have `piece`.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.availability.of(piece)
+    }
+
+    /// Copies of the torrent among the peers: whole copies, and the share of pieces that have one more. Looks
+    /// at every piece.
+    pub fn copies(&self) -> f32 {
+        self.availability.copies()
+    }
+
+    /// How many pieces that are not had no peer has. Looks at every piece.
+    pub fn missing_from_all(&self) -> u32 {
+        if self.availability.has_seed() {
+            return 0;
+        }
+        let all = self.pieces.layout().pieces();
+        let nowhere = |piece: &PieceIndex| !self.have().has(*piece) && self.availability.of(*piece) == 0;
+        all.filter(nowhere).count() as u32
+    }
+
+    /// Whether a peer that has these pieces has one that is wanted.
+    pub fn is_interesting(&self, peer_has: &Bitfield) -> bool {
+        peer_has.has_beyond(self.pieces.settled())
+    }
+
+    /// Appends at most `room` blocks to `out` that `peer` is to be asked for, and takes them as asked. Blocks
+    /// of a piece come in ascending order. None are found when the peer has nothing that is still free.
+    pub fn pick(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        pace: Pace,
+        room: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        let end = out.len().saturating_add(room);
+        for source in preference(pace) {
+            while out.len() < end {
+                let before = out.len();
+                let piece = match source {
+                    Source::Own => self.own_piece(peer, peer_has),
+                    Source::Abandoned => self.adopt(peer, peer_has),
+                    Source::New(rarity) => self.open_new(peer, peer_has, rarity),
+                    Source::Shared => self.shared_piece(peer, peer_has),
+                    Source::Second => {
+                        self.ask_second(now, peer, peer_has, end - before, out);
+                        break;
+                    }
+                };
+                if let Some(open) = piece.and_then(|piece| self.pieces.open_piece_mut(piece)) {
+                    open.take(peer, end - before, out);
+                }
+                if out.len() == before {
+                    break;
+                }
+                self.requests.add(peer, &out[before..], now);
+            }
+        }
+    }
+
+    /// A block came from `peer`. A peer's word that it sent what it was not asked for is no reason to keep
+    /// the block: it is kept only when it is due from this peer.
+    pub fn mark_received(&mut self, block: BlockAddress, peer: PeerKey) -> Received {
+        let Some(open) = self.pieces.open_piece_mut(block.piece) else {
+            let is_here = matches!(
+                self.pieces.state(block.piece),
+                Some(PieceState::Verifying { .. } | PieceState::Have)
+            );
+            return if is_here { Received::Duplicate } else { Received::Unwanted };
+        };
+        let cancel = match open.receive(block.block, peer) {
+            Arrival::Again => return Received::Duplicate,
+            Arrival::NotAsked => return Received::Unwanted,
+            Arrival::Due(other) => other,
+        };
+        self.requests.remove(peer, block);
+        if let Some(other) = cancel {
+            self.requests.remove(other, block);
+        }
+        Received::New { complete: self.pieces.verify_if_complete(block.piece), cancel }
+    }
+
+    /// `peer` will not send a block: rejected, choked or cancelled. Others may be asked for it.
+    pub fn mark_unrequested(&mut self, block: BlockAddress, peer: PeerKey) {
+        self.requests.remove(peer, block);
+        self.forget(block, peer);
+    }
+
+    /// `peer` takes too long with a block: others may be asked for it, and its own answer is still welcome,
+    /// unless two were asked already.
+    pub fn mark_late(&mut self, block: BlockAddress, peer: PeerKey) {
+        let Some(open) = self.pieces.open_piece_mut(block.piece) else { return };
+        if open.mark_late(block.block, peer) {
+            open.owner = None;
+        } else if matches!(open.blocks().get(block.block as usize), Some(Block::AskedTwice(..))) {
+            self.mark_unrequested(block, peer);
+        }
+    }
+
+    /// `peer` is gone or chokes us: it will send nothing of what it was asked for.
+    pub fn release_peer(&mut self, peer: PeerKey) {
+        let (own, asked) = self.requests.release(peer);
+        for block in asked {
+            self.forget(block, peer);
+        }
+        self.disown(own, peer);
+    }
+
+    /// How many blocks `peer` was asked for and has not sent.
+    pub fn outstanding(&self, peer: PeerKey) -> usize {
+        self.requests.outstanding(peer)
+    }
+
+    /// A piece whose blocks are all here is right, and written.
+    pub fn mark_verified(&mut self, piece: PieceIndex) {
+        self.pieces.accept(piece);
+    }
+
+    /// A piece whose blocks are all here is not right: all of it is missing again.
+    pub fn mark_failed(&mut self, piece: PieceIndex) {
+        if self.pieces.refuse(piece) {
+            self.availability.list(piece);
+        }
+    }
+
+    /// By block, who sent it: for a piece that is under way or being verified; else empty.
+    pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
+        let found = self.pieces.open_piece(piece).or_else(|| self.pieces.verifying_piece(piece));
+        let sender = |block: &Block| match block {
+            Block::Received(peer) => Some(*peer),
+            _ => None,
+        };
+        found.map_or(Vec::new(), |open| open.blocks().iter().map(sender).collect())
+    }
+
+    /// The pieces that are verified and written.
+    pub fn have(&self) -> &Bitfield {
+        self.pieces.have()
+    }
+
+    /// Whether every piece is verified and written.
+    pub fn is_complete(&self) -> bool {
+        self.have().is_full()
+    }
+
+    /// Pieces under way or being verified, in no order.
+    pub fn partial_pieces(&self) -> impl Iterator<Item = PartialPiece> + '_ {
+        let open = self.pieces.open_pieces().iter().map(|open| (open, false));
+        let verifying = self.pieces.verifying_pieces().iter().map(|open| (open, true));
+        open.chain(verifying).map(|(open, is_verifying)| PartialPiece {
+            piece: open.piece,
+            received: self.received_bytes(open),
+            is_verifying,
+        })
+    }
+
+    /// Panics with a clear message when the picker contradicts itself. Looks at everything: for tests and
+    /// simulations.
+    pub fn check_invariants(&self) {
+        self.pieces.check_invariants();
+        self.availability.check_invariants(|piece| self.pieces.is_openable(piece));
+        let mut asked = 0;
+        for (peer, block) in self.requests.iter() {
+            let open = self.pieces.open_piece(block.piece);
+            let state = open.and_then(|open| open.blocks().get(block.block as usize));
+            let is_owner = match state {
+                Some(Block::Asked(owner) | Block::Late(owner)) => *owner == peer,
+                Some(Block::AskedTwice(first, second)) => *first == peer || *second == peer,
+                _ => false,
+            };
+            assert!(is_owner, "{peer:?} was asked for {block:?}, which is {state:?}");
+            asked += 1;
+        }
+        let owners = |block: &Block| match block {
+            Block::Asked(_) | Block::Late(_) => 1,
+            Block::AskedTwice(..) => 2,
+            Block::Free | Block::Received(_) => 0,
+        };
+        let open = self.pieces.open_pieces();
+        let owned: usize = open.iter().flat_map(OpenPiece::blocks).map(owners).sum();
+        assert_eq!(asked, owned, "every owner of a block has it among its requests");
+        for piece in open.iter().filter(|piece| piece.free() > 0) {
+            let works_on = piece.owner.map(|owner| self.requests.own(owner));
+            let is_worked_on = works_on.is_none_or(|own| own == Some(piece.piece));
+            assert!(is_worked_on, "{:?} waits for {:?}, who works on {works_on:?}", piece.piece, piece.owner);
+        }
+    }
+
+    fn own_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let own = self.requests.own(peer)?;
+        let open = self.pieces.open_piece(own)?;
+        let goes_on = open.owner == Some(peer) && peer_has.has(own) && open.has_free_for(peer);
+        goes_on.then_some(own)
+    }
+
+    fn adopt(&mut self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let piece = self.most_complete(peer, peer_has, |open| open.owner.is_none())?;
+        self.give(piece, peer);
+        Some(piece)
+    }
+
+    fn shared_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let is_active = |owner| self.requests.outstanding(owner) > 0;
+        self.most_complete(peer, peer_has, |open| !(open.is_suspect && open.owner.is_some_and(is_active)))
+    }
+
+    /// Of the open pieces that pass `filter` and have a block for the peer, the one with the least to ask for.
+    fn most_complete(
+        &self,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        filter: impl Fn(&OpenPiece) -> bool,
+    ) -> Option<PieceIndex> {
+        let open = self.pieces.open_pieces().iter();
+        open.filter(|open| open.free() > 0 && filter(open) && peer_has.has(open.piece))
+            .filter(|open| open.has_free_for(peer))
+            .min_by_key(|open| (open.free(), open.piece))
+            .map(|open| open.piece)
+    }
+
+    fn open_new(&mut self, peer: PeerKey, peer_has: &Bitfield, rarity: Rarity) -> Option<PieceIndex> {
+        let closed = self.pieces.closed();
+        let piece = if self.have().count() < RANDOM_FIRST {
+            self.availability.choose_any(peer_has, closed, &mut self.rng)
+        } else {
+            self.availability.choose(rarity, peer_has, closed, &mut self.rng)
+        }?;
+        self.pieces.open(piece)?;
+        self.availability.unlist(piece);
+        self.give(piece, peer);
+        Some(piece)
+    }
+
+    /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has
+    /// nothing else to send, but the torrent can wait. At the end, any: the most overdue peer's first, and of
+    /// its requests the last, which it would come to last.
+    fn ask_second(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        room: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        let few = SECOND_REQUESTS.saturating_sub(self.requests.outstanding(peer));
+        let end = out.len() + room.min(few);
+        if out.len() == end {
+            return;
+        }
+        let before = out.len();
+        let age = if self.has_free_block() { LATE } else { Duration::ZERO };
+        let overdue = self.requests.overdue(now, age, peer);
+        let asked = overdue.into_iter().flat_map(|other| self.requests.newest_first(other));
+        for block in asked.take(SECOND_PROBES).filter(|block| peer_has.has(block.piece)) {
+            let open = self.pieces.open_piece_mut(block.piece);
+            if open.is_some_and(|open| open.take_second(block.block, peer)) {
+                out.push(block);
+                if out.len() == end {
+                    break;
+                }
+            }
+        }
+        self.requests.add(peer, &out[before..], now);
+    }
+
+    /// Whether there is a block to ask for that some peer has.
+    fn has_free_block(&self) -> bool {
+        let is_free = |open: &OpenPiece| open.free() > 0 && self.availability.of(open.piece) > 0;
+        self.availability.obtainable() > 0 || self.pieces.open_pieces().iter().any(is_free)
+    }
+
+    /// Makes `peer` the one who works on `piece`.
+    fn give(&mut self, piece: PieceIndex, peer: PeerKey) {
+        let before = self.requests.replace_own(peer, piece);
+        self.disown(before, peer);
+        if let Some(open) = self.pieces.open_piece_mut(piece) {
+            open.owner = Some(peer);
+        }
+    }
+
+    fn disown(&mut self, piece: Option<PieceIndex>, peer: PeerKey) {
+        let open = piece.and_then(|piece| self.pieces.open_piece_mut(piece));
+        if let Some(open) = open.filter(|open| open.owner == Some(peer)) {
+            open.owner = None;
+        }
+    }
+
+    fn forget(&mut self, block: BlockAddress, peer: PeerKey) {
+        let Some(open) = self.pieces.open_piece_mut(block.piece) else { return };
+        if open.forget(block.block, peer) {
+            open.owner = None;
+        }
+        if self.pieces.close_if_untouched(block.piece) {
+            self.availability.list(block.piece);
+        }
+    }
+
+    fn received_bytes(&self, open: &OpenPiece) -> u64 {
+        let blocks = open.blocks().iter().zip(0..);
+        let received = blocks.filter(|(block, _)| matches!(block, Block::Received(_)));
+        let bytes = |block| self.pieces.layout().block_len(BlockAddress { piece: open.piece, block });
+        received.map(|(_, block)| u64::from(bytes(block))).sum()
+    }
+}

@@ -1,0 +1,194 @@
+//! The blocks of one piece under way: who was asked for each, and who sent it.
+//!
+//! A block has at most two owners. A late block counts as free, so that others are asked for it, but its
+//! first owner's answer is still welcome.
+
+use super::PeerKey;
+use crate::base::index::{BlockAddress, PieceIndex};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Block {
+    Free,
+    /// Asked of one peer.
+    Asked(PeerKey),
+    /// Asked of one peer, who takes too long.
+    Late(PeerKey),
+    /// Asked of two.
+    AskedTwice(PeerKey, PeerKey),
+    /// Received from this peer.
+    Received(PeerKey),
+}
+
+/// What became of a block that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    /// It was due from this peer; the other peer was asked for it too.
+    Due(Option<PeerKey>),
+    /// It is here already.
+    Again,
+    /// This peer was not asked for it.
+    NotAsked,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenPiece {
+    pub(super) piece: PieceIndex,
+    /// The peer that is to fetch the piece in one run.
+    pub(super) owner: Option<PeerKey>,
+    /// The piece failed before: best fetched from one peer alone, so that a culprit is known.
+    pub(super) is_suspect: bool,
+    /// Blocks to ask for: free ones and late ones.
+    free: u32,
+    late: u32,
+    received: u32,
+    /// No block before this one is to be asked for.
+    first_free: u32,
+    blocks: Box<[Block]>,
+}
+
+impl OpenPiece {
+    pub(super) fn new(piece: PieceIndex, blocks: u32, is_suspect: bool) -> OpenPiece {
+        OpenPiece {
+            piece,
+            owner: None,
+            is_suspect,
+            free: blocks,
+            late: 0,
+            received: 0,
+            first_free: 0,
+            blocks: vec![Block::Free; blocks as usize].into(),
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.received as usize == self.blocks.len()
+    }
+
+    pub(super) fn is_untouched(&self) -> bool {
+        self.late == 0 && self.free as usize == self.blocks.len()
+    }
+
+    /// Blocks to ask for.
+    pub(super) fn free(&self) -> u32 {
+        self.free
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Whether a block is to be asked for that `peer` was not asked for already.
+    pub(super) fn has_free_for(&self, peer: PeerKey) -> bool {
+        self.free > self.late
+            || self.late > 0
+                && self.blocks.iter().any(|block| matches!(block, Block::Late(owner) if *owner != peer))
+    }
+
+    /// Asks `peer` for at most `room` free blocks, ascending.
+    pub(super) fn take(&mut self, peer: PeerKey, room: usize, out: &mut Vec<BlockAddress>) {
+        let end = out.len().saturating_add(room);
+        let mut skipped = None;
+        for at in self.first_free..self.blocks.len() as u32 {
+            if out.len() >= end || self.free == 0 {
+                self.first_free = skipped.unwrap_or(at);
+                return;
+            }
+            let block = &mut self.blocks[at as usize];
+            match *block {
+                Block::Free => *block = Block::Asked(peer),
+                Block::Late(owner) if owner != peer => {
+                    *block = Block::AskedTwice(owner, peer);
+                    self.late -= 1;
+                }
+                Block::Late(_) => {
+                    skipped = skipped.or(Some(at));
+                    continue;
+                }
+                _ => continue,
+            }
+            self.free -= 1;
+            out.push(BlockAddress { piece: self.piece, block: at });
+        }
+        self.first_free = skipped.unwrap_or(self.blocks.len() as u32);
+    }
+
+    /// Asks `peer` too for a block that one other was asked for; says whether it was so.
+    pub(super) fn take_second(&mut self, block: u32, peer: PeerKey) -> bool {
+        match self.blocks.get(block as usize) {
+            Some(Block::Asked(owner)) if *owner != peer => {
+                self.blocks[block as usize] = Block::AskedTwice(*owner, peer);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A block came from `peer`.
+    pub(super) fn receive(&mut self, block: u32, peer: PeerKey) -> Arrival {
+        let Some(state) = self.blocks.get_mut(block as usize) else { return Arrival::NotAsked };
+        let other = match *state {
+            Block::Received(_) => return Arrival::Again,
+            Block::Asked(owner) if owner == peer => None,
+            Block::Late(owner) if owner == peer => {
+                self.late -= 1;
+                self.free -= 1;
+                None
+            }
+            Block::AskedTwice(first, second) if first == peer => Some(second),
+            Block::AskedTwice(first, second) if second == peer => Some(first),
+            _ => return Arrival::NotAsked,
+        };
+        *state = Block::Received(peer);
+        self.received += 1;
+        Arrival::Due(other)
+    }
+
+    /// `peer` will not send a block; says whether it was asked for it.
+    pub(super) fn forget(&mut self, block: u32, peer: PeerKey) -> bool {
+        let Some(state) = self.blocks.get_mut(block as usize) else { return false };
+        match *state {
+            Block::AskedTwice(first, second) if first == peer => *state = Block::Asked(second),
+            Block::AskedTwice(first, second) if second == peer => *state = Block::Asked(first),
+            Block::Asked(owner) if owner == peer => {
+                *state = Block::Free;
+                self.free += 1;
+                self.first_free = self.first_free.min(block);
+            }
+            Block::Late(owner) if owner == peer => {
+                *state = Block::Free;
+                self.late -= 1;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// `peer` takes too long with a block: others may be asked. Nothing changes when two were asked already.
+    pub(super) fn mark_late(&mut self, block: u32, peer: PeerKey) -> bool {
+        match self.blocks.get_mut(block as usize) {
+            Some(state) if *state == Block::Asked(peer) => *state = Block::Late(peer),
+            _ => return false,
+        }
+        self.late += 1;
+        self.free += 1;
+        self.first_free = self.first_free.min(block);
+        true
+    }
+
+    /// Panics when the counts do not agree with the blocks.
+    pub(super) fn check_invariants(&self) {
+        let piece = self.piece;
+        let count = |wanted: fn(&Block) -> bool| self.blocks.iter().filter(|block| wanted(block)).count();
+        let late = count(|block| matches!(block, Block::Late(_)));
+        let free = count(|block| matches!(block, Block::Free));
+        let received = count(|block| matches!(block, Block::Received(_)));
+        assert_eq!(self.late as usize, late, "{piece:?}: late blocks");
+        assert_eq!(self.free as usize, free + late, "{piece:?}: free blocks");
+        assert_eq!(self.received as usize, received, "{piece:?}: received blocks");
+        let is_askable = |block: &Block| matches!(block, Block::Free | Block::Late(_));
+        let first = self.blocks.iter().position(is_askable);
+        assert!(first.is_none_or(|at| at >= self.first_free as usize), "{piece:?}: a free block is hidden");
+        let twice = |block: &Block| matches!(block, Block::AskedTwice(first, second) if first == second);
+        assert!(!self.blocks.iter().any(twice), "{piece:?}: two owners are two peers");
+    }
+}

@@ -1,0 +1,81 @@
+//! What each peer was asked for, oldest first, and which piece it is working on.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::PeerKey;
+use crate::base::index::{BlockAddress, PieceIndex};
+use crate::base::time::{Duration, Instant};
+
+#[derive(Default)]
+pub(super) struct PeerRequests {
+    /// The open piece that the peer goes on with.
+    pub(super) own: Option<PieceIndex>,
+    outstanding: VecDeque<(BlockAddress, Instant)>,
+}
+
+#[derive(Default)]
+pub(super) struct Requests {
+    peers: BTreeMap<PeerKey, PeerRequests>,
+}
+
+impl Requests {
+    pub(super) fn own(&self, peer: PeerKey) -> Option<PieceIndex> {
+        self.peers.get(&peer)?.own
+    }
+
+    /// Gives `peer` a new piece to work on, and says which one it had.
+    pub(super) fn replace_own(&mut self, peer: PeerKey, own: PieceIndex) -> Option<PieceIndex> {
+        self.peers.entry(peer).or_default().own.replace(own)
+    }
+
+    pub(super) fn outstanding(&self, peer: PeerKey) -> usize {
+        self.peers.get(&peer).map_or(0, |peer| peer.outstanding.len())
+    }
+
+    /// The blocks that `peer` was asked for, the last one first.
+    pub(super) fn newest_first(&self, peer: PeerKey) -> impl Iterator<Item = BlockAddress> + '_ {
+        self.peers
+            .get(&peer)
+            .into_iter()
+            .flat_map(|peer| peer.outstanding.iter().rev().map(|(block, _)| *block))
+    }
+
+    pub(super) fn add(&mut self, peer: PeerKey, blocks: &[BlockAddress], now: Instant) {
+        if !blocks.is_empty() {
+            let outstanding = &mut self.peers.entry(peer).or_default().outstanding;
+            outstanding.extend(blocks.iter().map(|block| (*block, now)));
+        }
+    }
+
+    /// Blocks mostly come in the order in which they were asked for, so the search is short.
+    pub(super) fn remove(&mut self, peer: PeerKey, block: BlockAddress) {
+        let Some(PeerRequests { outstanding, .. }) = self.peers.get_mut(&peer) else { return };
+        if let Some(at) = outstanding.iter().position(|(asked, _)| *asked == block) {
+            outstanding.remove(at);
+        }
+    }
+
+    /// Forgets `peer`.
+    pub(super) fn release(&mut self, peer: PeerKey) -> (Option<PieceIndex>, Vec<BlockAddress>) {
+        let gone = self.peers.remove(&peer).unwrap_or_default();
+        (gone.own, gone.outstanding.into_iter().map(|(block, _)| block).collect())
+    }
+
+    /// The peers but for `except` whose oldest request is at least `age` old, the most overdue first.
+    pub(super) fn overdue(&self, now: Instant, age: Duration, except: PeerKey) -> Vec<PeerKey> {
+        let mut found: Vec<(Instant, PeerKey)> = self
+            .peers
+            .iter()
+            .filter(|(peer, _)| **peer != except)
+            .filter_map(|(peer, requests)| Some((requests.outstanding.front()?.1, *peer)))
+            .filter(|(asked, _)| now.since(*asked) >= age)
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, peer)| peer).collect()
+    }
+
+    /// All requests, by peer.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, BlockAddress)> + '_ {
+        self.peers.iter().flat_map(|(peer, of)| of.outstanding.iter().map(|(block, _)| (*peer, *block)))
+    }
+}

@@ -55,9 +55,12 @@ enum Work {
     Upload { reader: Reader, blocks: Vec<BlockRequest>, buffer: Vec<u8>, done: UploadDone },
 }
 
+/// Boxed as they came with their jobs: they go back in the same boxes.
+type Pieces = Vec<Box<PieceJob>>;
+
 /// What a worker does next.
 enum Turn {
-    Advance(Vec<Box<PieceJob>>),
+    Advance(Pieces),
     Check(TorrentId, Check),
     Other(Work),
 }
@@ -182,7 +185,7 @@ impl Shared {
         }
     }
 
-    fn advance(&self, jobs: Vec<Box<PieceJob>>, scratch: &mut Scratch) {
+    fn advance(&self, jobs: Pieces, scratch: &mut Scratch) {
         let mut batch = Vec::with_capacity(jobs.len());
         for mut job in jobs {
             match self.payload(job.torrent) {
@@ -273,7 +276,7 @@ impl Queue {
 
     /// The pieces that follow `first` in the queue, as many as are hashed side by side, but no more than
     /// this thread's share.
-    fn batch(&mut self, first: Box<PieceJob>, threads: usize) -> Vec<Box<PieceJob>> {
+    fn batch(&mut self, first: Box<PieceJob>, threads: usize) -> Pieces {
         let mut batch = vec![first];
         let is_piece = |work: &Work| matches!(work, Work::Job(DiskJob::Advance(_)));
         let ready = 1 + self.quick.iter().take(LANES * threads).take_while(|work| is_piece(work)).count();

@@ -139,7 +139,7 @@ impl Session {
     pub(super) fn handle_messages(&mut self, now: Instant, connection: ConnectionId, messages: Vec<Inbound>) {
         let mut messages = messages.into_iter().peekable();
         if let Some(Inbound::Handshake(handshake)) = messages.peek() {
-            let handshake = handshake.clone();
+            let handshake = *handshake;
             messages.next();
             self.handle_handshake(now, connection, &handshake);
         }

@@ -1,7 +1,7 @@
 //! The file tree of v2, and whether a hybrid's file list says the same (BEP 52).
 
 use super::error::{MetainfoError, key_fault};
-use super::info_dict::{self, Attributes, RawFile};
+use super::info_dict::{self, RawFile};
 use crate::base::bencode::Value;
 use crate::base::hash::Sha256Hash;
 use crate::base::limit;
@@ -98,6 +98,7 @@ pub(super) fn match_up(
 
 #[cfg(test)]
 mod tests {
+    use super::super::info_dict::Attributes;
     use super::*;
 
     fn file(name: &'static str, length: u64, pad: bool) -> RawFile<'static> {

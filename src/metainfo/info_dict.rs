@@ -87,7 +87,8 @@ pub(super) fn pieces(info: Value<'_>, count: u32) -> Result<Vec<Sha1Hash>, Metai
 pub(super) fn files<'a>(info: Value<'a>, name: &'a [u8]) -> Result<(Vec<RawFile<'a>>, bool), MetainfoError> {
     let Some(files) = info.get("files") else {
         let length = info.get("length").and_then(Value::as_u64).filter(|length| *length <= i64::MAX as u64);
-        let length = length.ok_or(key_fault("length", "is missing or not a number of bytes, and there is no `files`"))?;
+        let length = length
+            .ok_or(key_fault("length", "is missing or not a number of bytes, and there is no `files`"))?;
         let attributes = Attributes { pad: false, symlink: false, ..attributes(info) };
         return Ok((vec![RawFile { path: vec![name], length, attributes, pieces_root: None }], false));
     };

@@ -1,3 +1,10 @@
-//! Floor 3.
+//! Floor 3: does.
+//!
+//! Sockets, files, threads and the clock: drives the engine's [`Session`](crate::engine::session::Session)
+//! and does what it says. Decides nothing about torrents.
 
+pub mod client;
+mod clock;
 pub mod disk;
+mod driver;
+pub mod net;

@@ -1,0 +1,3 @@
+//! The network as the operating system offers it.
+
+pub mod door;

@@ -20,10 +20,16 @@ pub const DUPLICATE_PATHS: usize = 500;
 pub const PATH_DEPTH: usize = 100;
 /// Bytes of one path element.
 pub const PATH_ELEMENT: usize = 240;
+/// Bytes of a file's path within its torrent: with the download folder it must stay under what systems open.
+pub const PATH_BYTES: usize = 3_500;
+/// All paths of a v2 torrent together, bytes: its tree names a folder once, however many files are in it.
+pub const PATHS_TOTAL: usize = 256 * 1024 * 1024;
 /// Trackers kept of a torrent.
 pub const TRACKERS: usize = 1_000;
 /// Web seeds kept of a torrent.
 pub const WEB_SEEDS: usize = 200;
+/// DHT nodes kept of a torrent.
+pub const TORRENT_NODES: usize = 100;
 /// Bytes of a URL.
 pub const URL: usize = 8 * 1024;
 

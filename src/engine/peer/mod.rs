@@ -1,0 +1,148 @@
+//! One connection's protocol state (BEP 3, 6, 10): who chokes and wants whom, what the peer has, what is
+//! asked of it and what it has asked of us.
+//!
+//! This is bookkeeping with rules; which blocks to ask for, whom to serve and when to close is decided by
+//! the torrent that the connection belongs to.
+
+mod pipeline;
+
+use std::net::SocketAddr;
+
+use super::input::Origin;
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{BlockRequest, PieceIndex};
+use crate::base::limit;
+use crate::base::peer_id::PeerId;
+use crate::base::rate::RollingRate;
+use crate::base::time::Instant;
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::peer::Handshake;
+
+pub use pipeline::RequestPipeline;
+
+/// A peer that shook hands.
+#[derive(Debug)]
+pub struct PeerConnection {
+    /// The other end.
+    pub address: SocketAddr,
+    /// Who opened the connection.
+    pub origin: Origin,
+    /// Where a peer that came to us says that it listens.
+    pub listens: Option<SocketAddr>,
+    /// What the peer calls itself.
+    pub peer_id: PeerId,
+    /// Whether both ends speak the fast extension (BEP 6).
+    pub has_fast: bool,
+    /// Whether both ends speak the extension protocol (BEP 10).
+    pub has_extension: bool,
+    /// The pieces that it says it has.
+    pub has: Bitfield,
+    /// Whether it has said what it has: a bitfield is only welcome before that.
+    pub has_spoken: bool,
+    /// We refuse its requests.
+    pub am_choking: bool,
+    /// We have told it that we want something.
+    pub am_interested: bool,
+    /// It refuses our requests.
+    pub peer_choking: bool,
+    /// It wants something of ours.
+    pub peer_interested: bool,
+    /// It has said that it will never want anything (BEP 21).
+    pub is_upload_only: bool,
+    /// What we have asked for.
+    pub requests: RequestPipeline,
+    /// Requests of its that are being answered, in order.
+    pub uploading: Vec<BlockRequest>,
+    /// How many of these, from the first, have been handed on to be read and sent.
+    pub uploads_begun: usize,
+    /// Pieces that it serves us even while it chokes us.
+    pub allowed_fast: Vec<PieceIndex>,
+    /// Rate of payload from it.
+    pub down: RollingRate,
+    /// Rate of payload to it.
+    pub up: RollingRate,
+    /// Useful payload that it gave, bytes.
+    pub given: u64,
+    /// Payload that nobody asked it for, or that came twice, bytes.
+    pub wasted: u64,
+    /// When it joined.
+    pub since: Instant,
+    /// When something came last.
+    pub last_received: Instant,
+    /// When something was sent last.
+    pub last_sent: Instant,
+    /// How many of the torrent's `have`s it has been told.
+    pub haves_told: usize,
+    /// Requests refused as impossible.
+    pub bad_requests: u32,
+    /// Times it choked or unchoked us, or changed its interest, since the flood count was cleared.
+    pub state_changes: u32,
+}
+
+impl PeerConnection {
+    /// A peer that just shook hands and has told nothing else; `pieces` is how many the torrent has.
+    pub fn new(
+        now: Instant,
+        address: SocketAddr,
+        origin: Origin,
+        handshake: &Handshake,
+        pieces: u32,
+    ) -> PeerConnection {
+        PeerConnection {
+            address,
+            origin,
+            listens: None,
+            peer_id: handshake.peer_id,
+            has_fast: handshake.reserved.has_fast(),
+            has_extension: handshake.reserved.has_extension(),
+            has: Bitfield::empty(pieces),
+            has_spoken: false,
+            am_choking: true,
+            am_interested: false,
+            peer_choking: true,
+            peer_interested: false,
+            is_upload_only: false,
+            requests: RequestPipeline::new(now),
+            uploading: Vec::new(),
+            uploads_begun: 0,
+            allowed_fast: Vec::new(),
+            down: RollingRate::new(now),
+            up: RollingRate::new(now),
+            given: 0,
+            wasted: 0,
+            since: now,
+            last_received: now,
+            last_sent: now,
+            haves_told: 0,
+            bad_requests: 0,
+            state_changes: 0,
+        }
+    }
+
+    /// Whether it has every piece.
+    pub fn is_seed(&self) -> bool {
+        self.has.is_full()
+    }
+
+    /// Takes what the peer tells of itself (BEP 10). Repeats add to what is known.
+    pub fn on_extension_handshake(&mut self, told: &ExtensionHandshake) {
+        if let Some(reqq) = told.reqq {
+            self.requests.set_limit(reqq);
+        }
+        if let Some(upload_only) = told.upload_only {
+            self.is_upload_only = upload_only;
+        }
+    }
+
+    /// Remembers that the peer serves `piece` even while choking; a bounded number of them.
+    pub fn on_allowed_fast(&mut self, piece: PieceIndex) {
+        if self.allowed_fast.len() < limit::ALLOWED_FAST && !self.allowed_fast.contains(&piece) {
+            self.allowed_fast.push(piece);
+        }
+    }
+
+    /// Whether it may be asked for something at all.
+    pub fn may_request(&self) -> bool {
+        self.am_interested && (!self.peer_choking || !self.allowed_fast.is_empty())
+    }
+}

@@ -1,0 +1,212 @@
+//! All torrents of one client: the engine's front door.
+//!
+//! [`Session`] hands each input to the torrent that it concerns, keeps the connections that have not shaken
+//! hands yet, and keeps the budgets that torrents share. It has the four verbs of every machine here:
+//! `handle_input`, `handle_timeout`, `poll_action`, `poll_timeout`; whoever drives it drains `poll_action`
+//! after every `handle_*`.
+
+mod connections;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::action::Action;
+use super::disk_job::DiskResult;
+use super::input::{DialId, FetchId, Input};
+use super::notice::{Notice, TorrentFailure};
+use super::order::{Order, TorrentId, TorrentSpec};
+use super::settings::Settings;
+use super::snapshot::{Detail, SessionSnapshot};
+use super::timers::{TimerReason, Timers};
+use super::torrent::{Context, DialEnd, Names, Room, Torrent};
+use crate::base::peer_id::PeerId;
+use crate::base::random::Rng;
+use crate::base::time::Instant;
+
+use connections::Connections;
+
+/// A client's torrents and connections, as a machine without input or output of its own.
+pub struct Session {
+    settings: Arc<Settings>,
+    rng: Rng,
+    peer_id: PeerId,
+    actions: VecDeque<Action>,
+    timers: Timers,
+    torrents: BTreeMap<TorrentId, Torrent>,
+    connections: Connections,
+    dials: BTreeMap<DialId, (TorrentId, SocketAddr)>,
+    fetches: BTreeMap<FetchId, TorrentId>,
+    names: Names,
+}
+
+impl Session {
+    /// A session without torrents. The same settings, generator and inputs give the same actions.
+    pub fn new(settings: Arc<Settings>, rng: Rng, _now: Instant) -> Session {
+        let peer_id = PeerId::random(&mut rng.fork("peer id"));
+        Session {
+            settings,
+            rng,
+            peer_id,
+            actions: VecDeque::new(),
+            timers: Timers::default(),
+            torrents: BTreeMap::new(),
+            connections: Connections::default(),
+            dials: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            names: Names::default(),
+        }
+    }
+
+    /// How this session calls itself to peers and trackers.
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Something happened outside.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::OrderGiven(order) => self.handle_order(now, order),
+            Input::ConnectionOpened { connection, address, origin, .. } => {
+                self.handle_opened(now, connection, address, origin);
+            }
+            Input::DialFailed { dial } => self.handle_dial_failed(now, dial, DialEnd::Unreachable),
+            Input::MessagesReceived { connection, messages } => {
+                self.handle_messages(now, connection, messages);
+            }
+            Input::Uploaded { connection, blocks } => {
+                if let Some(torrent) = self.connections.member_of(connection) {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_uploaded(ctx, connection, &blocks);
+                    });
+                }
+            }
+            Input::ConnectionClosed { connection, cause } => self.handle_closed(now, connection, cause),
+            Input::DiskFinished(result) => {
+                let torrent = torrent_of(&result);
+                self.with_torrent(now, torrent, |torrent, ctx| torrent.on_disk_finished(ctx, result));
+            }
+            Input::BuffersCrowded(crowded) => {
+                let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
+                for torrent in all {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_buffers_crowded(ctx, crowded);
+                    });
+                }
+            }
+            Input::HttpFinished { fetch, result } => {
+                if let Some(torrent) = self.fetches.remove(&fetch) {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_http_finished(ctx, fetch, result);
+                    });
+                }
+            }
+        }
+    }
+
+    /// The deadline of [`Session::poll_timeout`] has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(reason) = self.timers.take_due(now) {
+            match reason {
+                TimerReason::Handshake(connection) => self.handle_handshake_timeout(now, connection),
+                TimerReason::Torrent(torrent) => {
+                    self.with_torrent(now, torrent, |torrent, ctx| torrent.handle_timeout(ctx));
+                }
+            }
+        }
+    }
+
+    /// What to do next; `None` when there is nothing more until something happens.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Session::handle_timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        self.timers.next()
+    }
+
+    /// The session as people see it.
+    pub fn snapshot(&self, now: Instant, detail: Detail) -> SessionSnapshot {
+        let torrents = self.torrents.values().map(|torrent| torrent.snapshot(now, detail)).collect();
+        SessionSnapshot { torrents }
+    }
+
+    /// Panics when something is not as it must be: for simulations and tests.
+    pub fn check_invariants(&self) {
+        assert!(self.actions.is_empty(), "actions are left undrained");
+        for torrent in self.torrents.values() {
+            torrent.check_invariants();
+        }
+    }
+
+    fn handle_order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::AddTorrent { torrent, spec } => self.add_torrent(now, torrent, *spec),
+            Order::AddPeers { torrent, addresses } => {
+                self.with_torrent(now, torrent, |torrent, ctx| torrent.add_peers(ctx, &addresses));
+            }
+            Order::StopTorrent { torrent } => {
+                self.with_torrent(now, torrent, |torrent, ctx| torrent.stop(ctx));
+            }
+        }
+    }
+
+    fn add_torrent(&mut self, now: Instant, id: TorrentId, spec: TorrentSpec) {
+        if self.torrents.contains_key(&id) || self.torrent_for(spec.info_hashes.wire()).is_some() {
+            let failure = TorrentFailure::Duplicate;
+            self.actions.push_back(Action::Notify(Box::new(Notice::Failed { torrent: id, failure })));
+            return;
+        }
+        let rng = self.rng.fork(&format!("torrent {}", id.0));
+        let torrent = self.with_context(now, |ctx| Torrent::new(ctx, id, spec, rng));
+        self.torrents.insert(id, torrent);
+    }
+
+    /// Runs `act` on a torrent, then books what it began and re-arms its timer.
+    fn with_torrent<R>(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        act: impl FnOnce(&mut Torrent, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let mut torrent = self.torrents.remove(&id)?;
+        let result = self.with_context(now, |ctx| act(&mut torrent, ctx));
+        for (dial, address) in self.names.dials.drain(..) {
+            self.dials.insert(dial, (id, address));
+        }
+        for fetch in self.names.fetches.drain(..) {
+            self.fetches.insert(fetch, id);
+        }
+        self.timers.set(TimerReason::Torrent(id), torrent.deadline());
+        self.torrents.insert(id, torrent);
+        Some(result)
+    }
+
+    fn with_context<R>(&mut self, now: Instant, act: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        let busy = self.connections.len() + self.dials.len();
+        let mut room = Room {
+            connections: self.settings.max_peers.saturating_sub(busy),
+            dials: self.settings.max_dials.saturating_sub(self.dials.len()),
+        };
+        let mut ctx = Context {
+            now,
+            settings: &self.settings,
+            actions: &mut self.actions,
+            peer_id: self.peer_id,
+            room: &mut room,
+            names: &mut self.names,
+        };
+        act(&mut ctx)
+    }
+}
+
+fn torrent_of(result: &DiskResult) -> TorrentId {
+    match result {
+        DiskResult::Opened { torrent, .. }
+        | DiskResult::Checked { torrent, .. }
+        | DiskResult::FileFinished { torrent, .. }
+        | DiskResult::Closed { torrent } => *torrent,
+        DiskResult::Advanced { job, .. } => job.torrent,
+    }
+}

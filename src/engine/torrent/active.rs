@@ -1,0 +1,252 @@
+//! A torrent that trades: its state, how it starts and stops, and when it wakes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Context;
+use super::opening::Opening;
+use super::piece_buffer::PieceBuffer;
+use crate::base::bitfield::Bitfield;
+use crate::base::hash::PieceHash;
+use crate::base::index::PieceIndex;
+use crate::base::rate::RollingRate;
+use crate::base::time::{Duration, Instant};
+use crate::engine::action::CloseReason;
+use crate::engine::input::{ConnectionId, FetchId};
+use crate::engine::notice::Notice;
+use crate::engine::order::{TorrentId, TorrentSpec};
+use crate::engine::peer::PeerConnection;
+use crate::engine::peer_list::PeerList;
+use crate::engine::picker::PiecePicker;
+use crate::engine::smart_ban::SmartBan;
+use crate::engine::tracker::Announcer;
+use crate::wire::peer::{Handshake, message::Reserved};
+
+/// An active torrent.
+pub(super) struct Active {
+    pub(super) id: TorrentId,
+    pub(super) spec: TorrentSpec,
+    pub(super) peers: BTreeMap<ConnectionId, PeerConnection>,
+    pub(super) peer_list: PeerList,
+    pub(super) announcer: Announcer,
+    pub(super) fetches: BTreeMap<FetchId, crate::engine::tracker::FetchKey>,
+    pub(super) picker: PiecePicker,
+    pub(super) smart_ban: SmartBan,
+    /// Pieces under way.
+    pub(super) buffers: BTreeMap<PieceIndex, PieceBuffer>,
+    /// By file: pieces that it still lacks.
+    pub(super) pieces_left: Vec<u32>,
+    /// Files that do not have their final name yet.
+    pub(super) files_left: usize,
+    /// Pieces that became ours in this run, in order: each peer is told them from where it stands.
+    pub(super) haves: Vec<PieceIndex>,
+    /// When those that are not told yet are due.
+    pub(super) haves_due: Option<Instant>,
+    /// Peers that are served, and those that wait for it in the order in which they asked.
+    pub(super) served: Vec<ConnectionId>,
+    pub(super) waiting: VecDeque<ConnectionId>,
+    pub(super) is_crowded: bool,
+    pub(super) totals: Totals,
+    pub(super) down: RollingRate,
+    pub(super) up: RollingRate,
+    /// When a useful block came last; the start before any.
+    pub(super) last_block: Instant,
+    pub(super) sweep_at: Option<Instant>,
+    pub(super) dials_out: usize,
+    /// No dial before this: there was no room for one.
+    pub(super) dial_after: Instant,
+    is_complete: bool,
+    is_stopping: bool,
+}
+
+/// Bytes of payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) downloaded: u64,
+    pub(super) uploaded: u64,
+    pub(super) wasted: u64,
+    /// Of pieces verified and written, pad files not counted.
+    pub(super) verified: u64,
+    /// Of all files but pad files.
+    pub(super) payload: u64,
+}
+
+/// How long verified pieces wait to be told of, so that several go out in one write.
+pub(super) const HAVE_DELAY: Duration = Duration::from_millis(100);
+
+impl Active {
+    /// The torrent that `opening` found.
+    pub(super) fn new(ctx: &Context<'_>, opening: &Opening) -> Active {
+        let (spec, rng) = (opening.spec().clone(), opening.rng());
+        let have = opening.have();
+        let is_pickable = |piece| spec.piece_hashes.of(piece) != PieceHash::Unknown;
+        let picker = PiecePicker::new(spec.layout.clone(), have, is_pickable, rng.fork("picker"));
+        let payload = payload_total(&spec);
+        let verified = have.iter().map(|piece| payload_of(&spec, piece)).sum();
+        let totals = Totals { payload, verified, ..Totals::default() };
+        let announcer = super::discovery::announcer(ctx, &spec, rng.fork("tracker"));
+        let mut peer_list = PeerList::new(rng.fork("peer list"));
+        super::discovery::add_named(&mut peer_list, ctx.now, opening.peers());
+        let pieces_left = pieces_left(&spec, have);
+        Active {
+            id: opening.id(),
+            peers: BTreeMap::new(),
+            peer_list,
+            announcer,
+            fetches: BTreeMap::new(),
+            picker,
+            smart_ban: SmartBan::new(),
+            buffers: BTreeMap::new(),
+            files_left: pieces_left.len(),
+            pieces_left,
+            haves: Vec::new(),
+            haves_due: None,
+            served: Vec::new(),
+            waiting: VecDeque::new(),
+            is_crowded: false,
+            totals,
+            down: RollingRate::new(ctx.now),
+            up: RollingRate::new(ctx.now),
+            last_block: ctx.now,
+            sweep_at: None,
+            dials_out: 0,
+            dial_after: Instant::ZERO,
+            is_complete: false,
+            is_stopping: false,
+            spec,
+        }
+    }
+
+    /// Begins to trade: files that are complete get their names, trackers are asked, peers dialled.
+    pub(super) fn start(&mut self, ctx: &mut Context<'_>) {
+        self.finish_ready_files(ctx);
+        self.announcer.start(ctx.now);
+        if self.picker.is_complete() && self.files_left == 0 {
+            self.become_complete(ctx, false);
+        }
+        self.pump_tracker(ctx);
+        self.dial(ctx);
+    }
+
+    pub(super) fn spec(&self) -> &TorrentSpec {
+        &self.spec
+    }
+
+    pub(super) fn have(&self) -> &Bitfield {
+        self.picker.have()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
+    pub(super) fn handshake(&self, ctx: &Context<'_>) -> Handshake {
+        Handshake {
+            reserved: Reserved::NONE.with_fast().with_extension(),
+            info_hash: self.spec.info_hashes.wire(),
+            peer_id: ctx.peer_id,
+        }
+    }
+
+    /// Every piece is verified and written and every file has its name. `fetched`: in this run.
+    pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
+        self.is_complete = true;
+        if fetched {
+            self.announcer.on_complete(ctx.now);
+        }
+        ctx.notify(Notice::Complete { torrent: self.id });
+        self.flush_haves(ctx);
+        let seeds: Vec<ConnectionId> =
+            self.peers.iter().filter(|(_, peer)| peer.is_seed()).map(|(id, _)| *id).collect();
+        for connection in seeds {
+            self.leave(ctx, connection, CloseReason::NothingToTrade);
+        }
+    }
+
+    /// Stops trading: requests nothing, closes every connection, tells the trackers.
+    pub(super) fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.is_stopping = true;
+        self.submit_all(ctx);
+        self.close_all(ctx, CloseReason::Stopped);
+        self.announcer.stop(ctx.now);
+        self.pump_tracker(ctx);
+    }
+
+    /// Whether nothing is left to do after a stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopping
+            && self.announcer.is_idle_after_stop()
+            && !self.buffers.values().any(PieceBuffer::is_out)
+    }
+
+    pub(super) fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
+        let all: Vec<ConnectionId> = self.peers.keys().copied().collect();
+        for connection in all {
+            self.leave(ctx, connection, reason);
+        }
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let dial = if self.is_stopping { None } else { self.dial_at() };
+        [self.sweep_at, self.haves_due, self.spill_at(), self.announcer.poll_timeout(), dial]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now;
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.haves_due) {
+            self.flush_haves(ctx);
+        }
+        if is_due(self.spill_at()) {
+            self.spill(ctx);
+        }
+        if is_due(self.sweep_at) {
+            self.sweep(ctx);
+        }
+        self.pump_tracker(ctx);
+        self.dial(ctx);
+    }
+
+    pub(super) fn check_invariants(&self) {
+        self.picker.check_invariants();
+        for (connection, peer) in &self.peers {
+            assert!(
+                peer.requests.len() <= peer.requests.limit(),
+                "{connection:?} has more requests out than it accepts"
+            );
+            for block in peer.requests.iter() {
+                assert!(peer.has.has(block.piece), "{connection:?} is asked for {block:?} that it lacks");
+            }
+        }
+        assert!(!self.is_complete || self.buffers.is_empty(), "complete with pieces under way");
+    }
+}
+
+/// Payload bytes of a torrent, pad files not counted.
+pub(super) fn payload_total(spec: &TorrentSpec) -> u64 {
+    spec.file_map.files().iter().filter(|file| !file.is_pad).map(|file| file.length).sum()
+}
+
+/// Payload bytes of a piece, pad files not counted.
+pub(super) fn payload_of(spec: &TorrentSpec, piece: PieceIndex) -> u64 {
+    let slices = spec.file_map.slices(spec.layout.piece_range(piece));
+    slices.filter(|slice| !slice.is_pad).map(|slice| slice.length).sum()
+}
+
+fn pieces_left(spec: &TorrentSpec, have: &Bitfield) -> Vec<u32> {
+    let mut left = vec![0; spec.file_map.files().len()];
+    for piece in spec.layout.pieces().filter(|piece| !have.has(*piece)) {
+        for slice in spec.file_map.slices(spec.layout.piece_range(piece)) {
+            left[slice.file.index()] += 1;
+        }
+    }
+    left
+}

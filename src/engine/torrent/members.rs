@@ -1,0 +1,274 @@
+//! Peers join, speak and leave.
+
+use std::net::SocketAddr;
+
+use super::Context;
+use super::active::Active;
+use crate::base::bitfield::Bitfield;
+use crate::base::index::PieceIndex;
+use crate::base::limit;
+use crate::engine::action::{Action, CloseReason, Direction};
+use crate::engine::input::{ConnectionId, Origin};
+use crate::engine::notice::Notice;
+use crate::engine::peer::PeerConnection;
+use crate::engine::picker::PeerKey;
+use crate::wire::extension::ExtensionHandshake;
+use crate::wire::peer::{Handshake, Message};
+
+/// Why a peer is closed while its messages are read.
+pub(super) type Outcome = Result<(), CloseReason>;
+
+pub(super) fn key(connection: ConnectionId) -> PeerKey {
+    PeerKey(connection.0)
+}
+
+impl Active {
+    /// Takes in a peer that shook hands, and greets it.
+    pub(super) fn admit(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        address: SocketAddr,
+        origin: Origin,
+        handshake: &Handshake,
+    ) -> Outcome {
+        if self.is_stopping() {
+            return Err(CloseReason::Stopped);
+        }
+        if self.peer_list.is_banned(address) {
+            return Err(CloseReason::Banned);
+        }
+        if self.peers.len() >= ctx.settings.max_peers_torrent {
+            return Err(CloseReason::Full);
+        }
+        self.settle_duplicate(ctx, origin, handshake)?;
+        let pieces = self.spec.layout.piece_count();
+        let peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
+        self.peer_list.on_connected(address);
+        ctx.notify(Notice::PeerConnected { torrent: self.id, address });
+        for direction in [Direction::Down, Direction::Up] {
+            ctx.actions.push_back(Action::Allow { connection, direction, bytes: u64::MAX });
+        }
+        self.greet(ctx, connection, &peer);
+        let peer = PeerConnection { haves_told: self.haves.len(), ..peer };
+        self.peers.insert(connection, peer);
+        self.arm_sweep(ctx.now + ctx.settings.peer_timeout / 2);
+        Ok(())
+    }
+
+    /// Of two connections to one peer, both ends must keep the same one: the peer with the greater id
+    /// keeps the one that it opened.
+    fn settle_duplicate(&mut self, ctx: &mut Context<'_>, origin: Origin, handshake: &Handshake) -> Outcome {
+        let same = |(_, peer): &(&ConnectionId, &PeerConnection)| peer.peer_id == handshake.peer_id;
+        let Some((&older, _)) = self.peers.iter().find(same) else { return Ok(()) };
+        let ours_is_greater = ctx.peer_id > handshake.peer_id;
+        let keep_newer = ours_is_greater == (origin != Origin::Accepted);
+        if !keep_newer {
+            return Err(CloseReason::Duplicate);
+        }
+        self.leave(ctx, older, CloseReason::Duplicate);
+        Ok(())
+    }
+
+    fn greet(&self, ctx: &mut Context<'_>, connection: ConnectionId, peer: &PeerConnection) {
+        if peer.has_extension {
+            let told = ExtensionHandshake {
+                client: Some(concat!("btget ", env!("CARGO_PKG_VERSION")).to_owned()),
+                port: Some(ctx.settings.listen_port).filter(|port| *port != 0),
+                reqq: Some(limit::REQUESTS_IN),
+                your_ip: Some(peer.address.ip()),
+                upload_only: Some(self.is_complete()),
+                ..ExtensionHandshake::default()
+            };
+            let payload = told.encode().into_boxed_slice();
+            ctx.send(connection, Message::Extended { id: 0, payload });
+        }
+        let have = self.have();
+        match (peer.has_fast, have.is_empty(), have.is_full()) {
+            (true, true, _) => ctx.send(connection, Message::HaveNone),
+            (true, false, true) => ctx.send(connection, Message::HaveAll),
+            (false, true, _) => {}
+            _ => ctx.send(connection, Message::Bitfield(have.to_wire().into_boxed_slice())),
+        }
+    }
+
+    /// Reads what a member said, then asks and serves what follows from it.
+    pub(super) fn on_messages(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        messages: impl Iterator<Item = Message>,
+    ) {
+        for message in messages {
+            let outcome = self.on_message(ctx, connection, message);
+            match outcome {
+                Ok(()) if self.peers.contains_key(&connection) => {}
+                Ok(()) => return,
+                Err(reason) => return self.leave(ctx, connection, reason),
+            }
+        }
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        peer.last_received = ctx.now;
+        self.start_uploads(ctx, connection);
+        self.refill(ctx, connection);
+    }
+
+    fn on_message(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, message: Message) -> Outcome {
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if !peer.has_fast && is_fast(&message) {
+            return Err(CloseReason::Protocol("a fast message without the fast extension"));
+        }
+        match message {
+            Message::Piece { piece, begin, data } => self.on_block(ctx, connection, piece, begin, data),
+            Message::Have(piece) => self.on_have(ctx, connection, piece),
+            Message::Bitfield(bytes) => {
+                let pieces = self.spec.layout.piece_count();
+                let has = Bitfield::from_wire(&bytes, pieces)
+                    .map_err(|_| CloseReason::Protocol("a bitfield of the wrong size"))?;
+                self.on_has(ctx, connection, has)
+            }
+            Message::HaveAll => self.on_has(ctx, connection, Bitfield::full(self.spec.layout.piece_count())),
+            Message::HaveNone => {
+                self.on_has(ctx, connection, Bitfield::empty(self.spec.layout.piece_count()))
+            }
+            Message::Choke => self.on_choke(ctx, connection),
+            Message::Unchoke => count_change(peer).map(|()| peer.peer_choking = false),
+            Message::Interested => self.on_interested(ctx, connection),
+            Message::NotInterested => self.on_not_interested(ctx, connection),
+            Message::Request(request) => self.on_request(ctx, connection, request),
+            Message::Cancel(request) => {
+                self.on_cancel(ctx, connection, request);
+                Ok(())
+            }
+            Message::Reject(request) => {
+                self.on_reject(ctx, connection, request);
+                Ok(())
+            }
+            Message::AllowedFast(piece) => {
+                if self.spec.layout.has_piece(piece) {
+                    peer.on_allowed_fast(piece);
+                }
+                Ok(())
+            }
+            Message::Extended { id: 0, payload } => {
+                if let Some(told) = ExtensionHandshake::decode(&payload) {
+                    peer.on_extension_handshake(&told);
+                    self.on_told(ctx, connection, told.port)?;
+                }
+                Ok(())
+            }
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::Extended { .. }
+            | Message::Unknown { .. } => Ok(()),
+        }
+    }
+
+    /// A peer told its listen port, and perhaps that it is only here to give.
+    fn on_told(&mut self, ctx: &Context<'_>, connection: ConnectionId, port: Option<u16>) -> Outcome {
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if let (Origin::Accepted, None, Some(port)) = (peer.origin, peer.listens, port) {
+            let listens = SocketAddr::new(peer.address.ip(), port);
+            peer.listens = Some(listens);
+            super::discovery::add_incoming(&mut self.peer_list, ctx.now, listens);
+        }
+        if peer.is_upload_only && self.is_complete() {
+            return Err(CloseReason::NothingToTrade);
+        }
+        Ok(())
+    }
+
+    fn on_have(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, piece: PieceIndex) -> Outcome {
+        if !self.spec.layout.has_piece(piece) {
+            return Err(CloseReason::Protocol("a piece that there is not"));
+        }
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if !peer.has.insert(piece) {
+            return Ok(());
+        }
+        self.picker.on_peer_has(piece);
+        if !peer.am_interested && !self.picker.have().has(piece) {
+            peer.am_interested = true;
+            ctx.send(connection, Message::Interested);
+        }
+        self.part_if_both_seed(connection)
+    }
+
+    fn on_has(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, has: Bitfield) -> Outcome {
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if peer.has_spoken || !peer.has.is_empty() {
+            return Err(CloseReason::Protocol("it says twice what it has"));
+        }
+        peer.has_spoken = true;
+        self.picker.on_bitfield(&has);
+        peer.has = has;
+        if self.picker.is_interesting(&peer.has) {
+            peer.am_interested = true;
+            ctx.send(connection, Message::Interested);
+        }
+        self.part_if_both_seed(connection)
+    }
+
+    fn part_if_both_seed(&self, connection: ConnectionId) -> Outcome {
+        let both = self.is_complete() && self.peers.get(&connection).is_some_and(PeerConnection::is_seed);
+        if both { Err(CloseReason::NothingToTrade) } else { Ok(()) }
+    }
+
+    /// Closes a member and forgets it.
+    pub(super) fn leave(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: CloseReason) {
+        if self.peers.contains_key(&connection) {
+            ctx.close(connection, reason);
+            self.on_closed(ctx, connection, reason.to_string());
+        }
+    }
+
+    /// Forgets a member that is gone.
+    pub(super) fn on_closed(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: String) {
+        let Some(peer) = self.peers.remove(&connection) else { return };
+        let address = peer.address;
+        self.picker.release_peer(key(connection));
+        self.picker.on_bitfield_gone(&peer.has);
+        self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
+        ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
+        self.stop_serving(ctx, connection);
+        if !self.is_stopping() {
+            self.refill_idle(ctx);
+            self.dial(ctx);
+        }
+    }
+
+    /// Bans whoever is at `address`, connected or not.
+    pub(super) fn ban(&mut self, ctx: &mut Context<'_>, address: SocketAddr, reason: &'static str) {
+        if self.peer_list.is_banned(address) {
+            return;
+        }
+        self.peer_list.ban(address);
+        ctx.notify(Notice::PeerBanned { torrent: self.id, address, reason });
+        let there: Vec<ConnectionId> =
+            self.peers.iter().filter(|(_, peer)| peer.address == address).map(|(id, _)| *id).collect();
+        for connection in there {
+            self.leave(ctx, connection, CloseReason::BadData);
+        }
+    }
+}
+
+/// Counts a change of choking or interest: a peer that does nothing else is closed.
+pub(super) fn count_change(peer: &mut PeerConnection) -> Outcome {
+    peer.state_changes += 1;
+    if peer.state_changes > limit::STATE_CHANGES {
+        return Err(CloseReason::Protocol("it changes its mind too often"));
+    }
+    Ok(())
+}
+
+fn is_fast(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Suggest(_)
+            | Message::HaveAll
+            | Message::HaveNone
+            | Message::Reject(_)
+            | Message::AllowedFast(_)
+    )
+}

@@ -1,0 +1,139 @@
+//! From nothing known to ready: look at what is on disk, then check it.
+//!
+//! Checking is cut into jobs of about 16 MiB, a few of them out at a time, so that it can be watched and
+//! stopped. Without data there is nothing to check.
+
+use std::net::SocketAddr;
+
+use super::Context;
+use crate::base::bitfield::Bitfield;
+use crate::base::index::PieceIndex;
+use crate::base::random::Rng;
+use crate::base::rate::ByteRate;
+use crate::base::time::Instant;
+use crate::engine::action::Action;
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing};
+use crate::engine::order::{TorrentId, TorrentSpec};
+use crate::engine::snapshot::{Phase, TorrentSnapshot};
+
+/// Bytes that one job checks, at least a piece.
+const CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What comes next.
+pub(super) enum Step {
+    /// More results are due.
+    Wait,
+    /// All is known.
+    Ready,
+    /// The disk refused.
+    Failed(DiskError),
+}
+
+/// A torrent before it trades.
+#[derive(Debug)]
+pub(super) struct Opening {
+    id: TorrentId,
+    spec: TorrentSpec,
+    rng: Rng,
+    /// Peers named by people meanwhile.
+    peers: Vec<SocketAddr>,
+    have: Bitfield,
+    is_checking: bool,
+    /// The first piece that no job has been given yet.
+    next: u32,
+    /// Pieces looked at.
+    done: u32,
+    jobs_out: usize,
+}
+
+impl Opening {
+    pub(super) fn new(_ctx: &Context<'_>, id: TorrentId, spec: TorrentSpec, rng: Rng) -> Opening {
+        let have = Bitfield::empty(spec.layout.piece_count());
+        Opening { id, spec, rng, peers: Vec::new(), have, is_checking: false, next: 0, done: 0, jobs_out: 0 }
+    }
+
+    pub(super) fn id(&self) -> TorrentId {
+        self.id
+    }
+
+    pub(super) fn spec(&self) -> &TorrentSpec {
+        &self.spec
+    }
+
+    pub(super) fn rng(&self) -> &Rng {
+        &self.rng
+    }
+
+    pub(super) fn peers(&self) -> &[SocketAddr] {
+        &self.peers
+    }
+
+    pub(super) fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    pub(super) fn add_peers(&mut self, _now: Instant, addresses: &[SocketAddr]) {
+        let room = crate::base::limit::KNOWN_PEERS - self.peers.len().min(crate::base::limit::KNOWN_PEERS);
+        self.peers.extend(addresses.iter().take(room));
+    }
+
+    pub(super) fn on_disk_finished(&mut self, ctx: &mut Context<'_>, result: DiskResult) -> Step {
+        match result {
+            DiskResult::Opened { result: Err(error), .. }
+            | DiskResult::Checked { result: Err(error), .. } => {
+                return Step::Failed(error);
+            }
+            DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return Step::Ready,
+            DiskResult::Opened { result: Ok(Existing::Something), .. } => self.is_checking = true,
+            DiskResult::Checked { pieces, result: Ok(good), .. } => {
+                self.jobs_out -= 1;
+                self.done += pieces.end - pieces.start;
+                for piece in good {
+                    self.have.insert(piece);
+                }
+            }
+            DiskResult::Advanced { .. } | DiskResult::FileFinished { .. } | DiskResult::Closed { .. } => {}
+        }
+        self.order_checks(ctx);
+        if self.is_checking && self.jobs_out == 0 { Step::Ready } else { Step::Wait }
+    }
+
+    fn order_checks(&mut self, ctx: &mut Context<'_>) {
+        let pieces = self.spec.layout.piece_count();
+        let step = (CHECK_BYTES / u64::from(self.spec.layout.piece_length())).max(1);
+        while self.next < pieces && self.jobs_out < ctx.settings.check_jobs.max(1) {
+            let end = (u64::from(self.next) + step).min(u64::from(pieces)) as u32;
+            let job = DiskJob::Check { torrent: self.id, pieces: self.next..end };
+            ctx.actions.push_back(Action::Disk(job));
+            self.jobs_out += 1;
+            self.next = end;
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> TorrentSnapshot {
+        let pieces = self.spec.layout.piece_count();
+        let phase =
+            if self.is_checking { Phase::Checking { done: self.done, pieces } } else { Phase::Opening };
+        let payload = |piece: PieceIndex| super::active::payload_of(&self.spec, piece);
+        TorrentSnapshot {
+            torrent: self.id,
+            phase,
+            total: super::active::payload_total(&self.spec),
+            verified: self.have.iter().map(payload).sum(),
+            partial: 0,
+            pieces: (pieces, self.have.count()),
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            down: ByteRate(0),
+            up: ByteRate(0),
+            peers: 0,
+            seeds: 0,
+            known_peers: self.peers.len(),
+            copies: 0.0,
+            eta: None,
+            waiting: None,
+            peer_list: Vec::new(),
+        }
+    }
+}

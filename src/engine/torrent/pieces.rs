@@ -1,0 +1,237 @@
+//! Blocks go to disk and come back as pieces.
+
+use std::net::SocketAddr;
+
+use super::Context;
+use super::active::{Active, HAVE_DELAY, payload_of};
+use super::members::{Outcome, key};
+use super::piece_buffer::PieceBuffer;
+use crate::base::block_data::BlockData;
+use crate::base::hash::Sha1Hash;
+use crate::base::index::{BlockAddress, BlockRequest, FileIndex, PieceIndex};
+use crate::base::limit;
+use crate::base::time::Instant;
+use crate::engine::action::{Action, CloseReason};
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, PieceJob, Verdict};
+use crate::engine::input::ConnectionId;
+use crate::engine::notice::Notice;
+use crate::engine::picker::Received;
+use crate::wire::peer::Message;
+
+impl Active {
+    /// A block came. Late ones, after a cancel or a time-out, are as good as any: the hash decides.
+    pub(super) fn on_block(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        piece: PieceIndex,
+        begin: u32,
+        data: BlockData,
+    ) -> Outcome {
+        let length = data.len();
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if length == 0 {
+            return self.on_empty_block(ctx, connection, piece, begin);
+        }
+        peer.down.add(ctx.now, length);
+        self.down.add(ctx.now, length);
+        self.totals.downloaded += u64::from(length);
+        let sender = peer.address;
+        let Some(block) = self.spec.layout.block_at(BlockRequest { piece, begin, length }) else {
+            return self.on_waste(connection, length);
+        };
+        peer.requests.on_received(ctx.now, block, &mut peer.down);
+        let received = self.picker.mark_received(block, key(connection));
+        let Received::New { cancel, .. } = received else {
+            return self.on_waste(connection, length);
+        };
+        peer.given += u64::from(length);
+        self.last_block = ctx.now;
+        if let Some(other) = cancel {
+            self.cancel(ctx, ConnectionId(other.0), block);
+        }
+        self.keep(ctx, block, data, sender);
+        Ok(())
+    }
+
+    /// Some clients reject a request by sending the block without its bytes.
+    fn on_empty_block(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        piece: PieceIndex,
+        begin: u32,
+    ) -> Outcome {
+        let block = BlockAddress { piece, block: begin / crate::base::layout::BLOCK_LENGTH };
+        if self.spec.layout.block_len(block) > 0 {
+            let reject = self.spec.layout.request_for(block);
+            self.on_reject(ctx, connection, reject);
+        }
+        Ok(())
+    }
+
+    fn on_waste(&mut self, connection: ConnectionId, length: u32) -> Outcome {
+        self.totals.wasted += u64::from(length);
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        peer.wasted += u64::from(length);
+        if peer.wasted > peer.given + limit::WASTED_BY_PEER {
+            return Err(CloseReason::Protocol("it sends what nobody asked for"));
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, block: BlockAddress) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        if peer.requests.forget(block) {
+            peer.last_sent = ctx.now;
+            ctx.send(connection, Message::Cancel(self.spec.layout.request_for(block)));
+        }
+    }
+
+    fn keep(&mut self, ctx: &mut Context<'_>, block: BlockAddress, data: BlockData, sender: SocketAddr) {
+        let (id, piece) = (self.id, block.piece);
+        let blocks = self.spec.layout.blocks_in(piece);
+        let wants_digests = self.smart_ban.is_suspect(piece);
+        let buffer =
+            self.buffers.entry(piece).or_insert_with(|| PieceBuffer::new(id, piece, blocks, wants_digests));
+        buffer.add(ctx.now, block.block, data, sender);
+        if let Some(job) = buffer.take_job(ctx.now, self.is_crowded) {
+            ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
+        }
+    }
+
+    /// When the oldest waiting block has waited long enough.
+    pub(super) fn spill_at(&self) -> Option<Instant> {
+        self.buffers.values().filter_map(PieceBuffer::spill_at).min()
+    }
+
+    /// Writes what has waited long enough.
+    pub(super) fn spill(&mut self, ctx: &mut Context<'_>) {
+        self.submit(ctx, |buffer, now| buffer.spill_at().is_some_and(|at| at <= now));
+    }
+
+    /// Writes everything that waits.
+    pub(super) fn submit_all(&mut self, ctx: &mut Context<'_>) {
+        self.submit(ctx, |_, _| true);
+    }
+
+    fn submit(&mut self, ctx: &mut Context<'_>, is_due: impl Fn(&PieceBuffer, Instant) -> bool) {
+        for buffer in self.buffers.values_mut().filter(|buffer| is_due(buffer, ctx.now)) {
+            if let Some(job) = buffer.take_job(ctx.now, true) {
+                ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
+            }
+        }
+    }
+
+    /// Buffers are, or are no longer, more than half full: while they are, nothing waits for a run.
+    pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
+        self.is_crowded = crowded;
+        if crowded {
+            self.submit_all(ctx);
+        }
+    }
+
+    /// A disk job is done.
+    pub(super) fn on_disk_finished(
+        &mut self,
+        ctx: &mut Context<'_>,
+        result: DiskResult,
+    ) -> Result<(), DiskError> {
+        match result {
+            DiskResult::Advanced { job, result } => {
+                let verdict = result?;
+                self.on_advanced(ctx, job, verdict);
+            }
+            DiskResult::FileFinished { file, result, .. } => {
+                result?;
+                self.on_file_finished(ctx, file);
+            }
+            DiskResult::Opened { .. } | DiskResult::Checked { .. } | DiskResult::Closed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn on_advanced(&mut self, ctx: &mut Context<'_>, job: Box<PieceJob>, verdict: Option<Verdict>) {
+        let piece = job.piece;
+        let Some(verdict) = verdict else {
+            let Some(buffer) = self.buffers.get_mut(&piece) else { return };
+            buffer.on_job_back(job);
+            if let Some(job) = buffer.take_job(ctx.now, self.is_crowded) {
+                ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
+            }
+            return;
+        };
+        let Some(buffer) = self.buffers.remove(&piece) else { return };
+        match verdict {
+            Verdict::Passed { digests } => self.on_passed(ctx, piece, &digests),
+            Verdict::Failed { digests } => self.on_failed(ctx, piece, &digests, buffer.senders()),
+        }
+    }
+
+    fn on_passed(&mut self, ctx: &mut Context<'_>, piece: PieceIndex, digests: &[Sha1Hash]) {
+        self.picker.mark_verified(piece);
+        self.totals.verified += payload_of(&self.spec, piece);
+        self.haves.push(piece);
+        self.haves_due.get_or_insert(ctx.now + HAVE_DELAY);
+        for guilty in self.smart_ban.on_passed(piece, digests) {
+            self.ban(ctx, guilty, "it sent bad data");
+        }
+        let range = self.spec.layout.piece_range(piece);
+        for slice in self.spec.file_map.slices(range) {
+            self.pieces_left[slice.file.index()] -= 1;
+            if self.pieces_left[slice.file.index()] == 0 {
+                let job = DiskJob::FinishFile { torrent: self.id, file: slice.file };
+                ctx.actions.push_back(Action::Disk(job));
+            }
+        }
+    }
+
+    fn on_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        piece: PieceIndex,
+        digests: &[Sha1Hash],
+        senders: &[Option<SocketAddr>],
+    ) {
+        ctx.notify(Notice::PieceFailed { torrent: self.id, piece });
+        self.totals.wasted += u64::from(self.spec.layout.piece_len(piece));
+        self.picker.mark_failed(piece);
+        for guilty in self.smart_ban.on_failed(piece, digests, senders) {
+            self.ban(ctx, guilty, "it sent bad data");
+        }
+        self.refill_idle(ctx);
+    }
+
+    /// Gives their final names to the files that are complete at the start.
+    pub(super) fn finish_ready_files(&mut self, ctx: &mut Context<'_>) {
+        let ready = self.pieces_left.iter().enumerate().filter(|(_, left)| **left == 0);
+        for (file, _) in ready {
+            let file = FileIndex(file as u32);
+            ctx.actions.push_back(Action::Disk(DiskJob::FinishFile { torrent: self.id, file }));
+        }
+    }
+
+    fn on_file_finished(&mut self, ctx: &mut Context<'_>, file: FileIndex) {
+        self.files_left -= 1;
+        let is_pad = self.spec.file_map.files().get(file.index()).is_some_and(|file| file.is_pad);
+        if !is_pad {
+            ctx.notify(Notice::FileComplete { torrent: self.id, file });
+        }
+        if self.files_left == 0 {
+            self.become_complete(ctx, !self.haves.is_empty());
+            self.pump_tracker(ctx);
+        }
+    }
+
+    /// Tells every peer of the pieces that became ours since it was told last.
+    pub(super) fn flush_haves(&mut self, ctx: &mut Context<'_>) {
+        self.haves_due = None;
+        for (&connection, peer) in &mut self.peers {
+            for piece in &self.haves[peer.haves_told..] {
+                ctx.actions.push_back(Action::Send { connection, message: Message::Have(*piece) });
+                peer.last_sent = ctx.now;
+            }
+            peer.haves_told = self.haves.len();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What each peer is asked for, and what happens when it does not deliver.
+
+use super::Context;
+use super::active::Active;
+use super::members::{Outcome, count_change, key};
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{BlockAddress, BlockRequest};
+use crate::base::time::{Duration, Instant};
+use crate::engine::action::CloseReason;
+use crate::engine::input::ConnectionId;
+use crate::engine::peer::PeerConnection;
+use crate::engine::picker::Pace;
+use crate::wire::peer::Message;
+
+/// A peer to which nothing was sent for so long hears a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Idle peers are tried again so often while pieces are missing: late blocks become theirs.
+const IDLE_RETRY: Duration = Duration::from_millis(500);
+
+impl Active {
+    /// Asks a peer for as many blocks as its pipeline has room for.
+    pub(super) fn refill(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        if self.is_complete() || self.is_stopping() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let room = peer.requests.room();
+        if room == 0 || !peer.may_request() {
+            return;
+        }
+        let mut picked = Vec::with_capacity(room.min(64));
+        let pace = pace_of(peer, ctx.now, self.spec.layout.piece_length());
+        if peer.peer_choking {
+            let mut allowed = Bitfield::empty(peer.has.len());
+            for piece in peer.allowed_fast.iter().filter(|piece| peer.has.has(**piece)) {
+                allowed.insert(*piece);
+            }
+            self.picker.pick(ctx.now, key(connection), &allowed, pace, room, &mut picked);
+        } else {
+            self.picker.pick(ctx.now, key(connection), &peer.has, pace, room, &mut picked);
+        }
+        for block in &picked {
+            peer.requests.on_requested(ctx.now, *block);
+            peer.last_sent = ctx.now;
+            ctx.send(connection, Message::Request(self.spec.layout.request_for(*block)));
+        }
+        let late_at = peer.requests.late_at();
+        if picked.is_empty() && peer.requests.is_empty() {
+            if !self.picker.is_interesting(&peer.has) {
+                peer.am_interested = false;
+                ctx.send(connection, Message::NotInterested);
+            } else if !peer.peer_choking {
+                self.arm_sweep(ctx.now + IDLE_RETRY);
+            }
+        }
+        if let Some(late_at) = late_at {
+            self.arm_sweep(late_at);
+        }
+    }
+
+    /// Blocks became free again: peers that had nothing to do may take them.
+    pub(super) fn refill_idle(&mut self, ctx: &mut Context<'_>) {
+        if self.is_complete() || self.is_stopping() {
+            return;
+        }
+        let idle: Vec<ConnectionId> =
+            self.peers.iter().filter(|(_, peer)| peer.requests.is_empty()).map(|(id, _)| *id).collect();
+        for connection in idle {
+            let Some(peer) = self.peers.get_mut(&connection) else { continue };
+            if !peer.am_interested && self.picker.is_interesting(&peer.has) {
+                peer.am_interested = true;
+                ctx.send(connection, Message::Interested);
+            }
+            self.refill(ctx, connection);
+        }
+    }
+
+    /// The peer refuses our requests from here on. Without the fast extension those that are out are void;
+    /// with it each is rejected by itself.
+    pub(super) fn on_choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        count_change(peer)?;
+        peer.peer_choking = true;
+        if !peer.has_fast {
+            let blocks = peer.requests.clear();
+            self.release(ctx, connection, &blocks);
+        }
+        Ok(())
+    }
+
+    /// The peer refuses one request. One for a piece that it allowed us while choking takes that piece
+    /// back, or the same request would go round for ever.
+    pub(super) fn on_reject(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        reject: BlockRequest,
+    ) {
+        let Some(block) = self.spec.layout.block_at(reject) else { return };
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        if peer.peer_choking {
+            peer.allowed_fast.retain(|piece| *piece != reject.piece);
+        }
+        if peer.requests.forget(block) {
+            self.release(ctx, connection, &[block]);
+        }
+    }
+
+    fn release(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, blocks: &[BlockAddress]) {
+        for block in blocks {
+            self.picker.mark_unrequested(*block, key(connection));
+        }
+        if !blocks.is_empty() {
+            self.refill_others(ctx, connection);
+        }
+    }
+
+    /// As [`Active::refill_idle`], but not for the peer that just gave the blocks up.
+    fn refill_others(&mut self, ctx: &mut Context<'_>, except: ConnectionId) {
+        let idle: Vec<ConnectionId> = self
+            .peers
+            .iter()
+            .filter(|(id, peer)| **id != except && peer.requests.is_empty() && peer.am_interested)
+            .map(|(id, _)| *id)
+            .collect();
+        for connection in idle {
+            self.refill(ctx, connection);
+        }
+        self.arm_sweep(ctx.now + IDLE_RETRY);
+    }
+
+    /// Makes sure that a sweep happens by `at`.
+    pub(super) fn arm_sweep(&mut self, at: Instant) {
+        self.sweep_at = Some(self.sweep_at.map_or(at, |armed| armed.min(at)));
+    }
+
+    /// Looks after all peers: closes the silent, keeps quiet connections alive, snubs those that let their
+    /// requests lie, and gives the idle something to do. Sets when to look again.
+    pub(super) fn sweep(&mut self, ctx: &mut Context<'_>) {
+        self.sweep_at = None;
+        let (mut next, mut silent, mut late) = (Instant::FAR, Vec::new(), Vec::new());
+        for (&connection, peer) in &mut self.peers {
+            peer.state_changes = 0;
+            let silent_at = peer.last_received + ctx.settings.peer_timeout;
+            if silent_at <= ctx.now {
+                silent.push(connection);
+                continue;
+            }
+            if peer.last_sent + KEEP_ALIVE <= ctx.now {
+                peer.last_sent = ctx.now;
+                ctx.send(connection, Message::KeepAlive);
+            }
+            if peer.requests.late_at().is_some_and(|at| at <= ctx.now) {
+                peer.requests.mark_snubbed(ctx.now);
+                late.push((connection, peer.requests.clear()));
+            }
+            next = next.min(silent_at).min(peer.last_sent + KEEP_ALIVE);
+            next = next.min(peer.requests.late_at().unwrap_or(Instant::FAR));
+        }
+        if next < Instant::FAR {
+            self.arm_sweep(next);
+        }
+        for connection in silent {
+            self.leave(ctx, connection, CloseReason::Silent);
+        }
+        for (connection, blocks) in late {
+            for block in blocks {
+                self.picker.mark_late(block, key(connection));
+            }
+        }
+        self.refill_idle(ctx);
+    }
+}
+
+/// A peer that sends a whole piece within so long gets pieces to itself.
+const WHOLE_PIECE: Duration = Duration::from_secs(20);
+
+fn pace_of(peer: &mut PeerConnection, now: Instant, piece_length: u32) -> Pace {
+    if peer.requests.is_snubbed() {
+        Pace::Snubbed
+    } else if peer.down.rate(now).over(WHOLE_PIECE) >= u64::from(piece_length) {
+        Pace::Fast
+    } else {
+        Pace::Slow
+    }
+}

@@ -1,0 +1,96 @@
+//! What people see of an active torrent, and why nothing comes when nothing does.
+
+use super::active::Active;
+use super::piece_buffer::PieceBuffer;
+use crate::base::rate::ByteRate;
+use crate::base::time::{Duration, Instant};
+use crate::engine::peer::PeerConnection;
+use crate::engine::snapshot::{Detail, PeerSnapshot, Phase, StallReason, TorrentSnapshot};
+
+/// Nothing useful for so long, and a reason is given.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Active {
+    pub(super) fn snapshot(&self, now: Instant, detail: Detail) -> TorrentSnapshot {
+        let (mut down, mut up) = (self.down.clone(), self.up.clone());
+        let down = down.rate(now);
+        let left = self.totals.payload - self.totals.verified;
+        let peer_list = match detail {
+            Detail::Totals => Vec::new(),
+            Detail::Peers => self.peers.values().map(|peer| peer_snapshot(peer, now)).collect(),
+        };
+        let partial: u64 = self.picker.partial_pieces().map(|piece| piece.received).sum();
+        TorrentSnapshot {
+            torrent: self.id,
+            phase: if self.is_complete() { Phase::Seeding } else { Phase::Downloading },
+            total: self.totals.payload,
+            verified: self.totals.verified,
+            partial,
+            pieces: (self.have().len(), self.have().count()),
+            downloaded: self.totals.downloaded,
+            uploaded: self.totals.uploaded,
+            wasted: self.totals.wasted,
+            down,
+            up: up.rate(now),
+            peers: self.peers.len(),
+            seeds: self.peers.values().filter(|peer| peer.is_seed()).count(),
+            known_peers: self.peer_list.known(),
+            copies: self.picker.copies(),
+            eta: down.time_for(left.saturating_sub(partial)),
+            waiting: self.stall_reason(now, down),
+            peer_list,
+        }
+    }
+
+    fn stall_reason(&self, now: Instant, down: ByteRate) -> Option<StallReason> {
+        if self.is_complete() || now.since(self.last_block) < PATIENCE {
+            return None;
+        }
+        if self.peers.is_empty() {
+            return Some(self.no_peers_reason());
+        }
+        let missing = self.picker.missing_from_all();
+        if self.peers.values().any(|peer| !peer.requests.is_empty()) {
+            return (down == ByteRate(0)).then_some(StallReason::PeersSilent);
+        }
+        if self.buffers.values().any(PieceBuffer::is_out) {
+            return Some(StallReason::DiskSlow);
+        }
+        if missing > 0 && !self.peers.values().any(|peer| self.picker.is_interesting(&peer.has)) {
+            return Some(StallReason::MissingPieces { pieces: missing, copies: self.copies_with_ours() });
+        }
+        let all_choke = self.peers.values().all(|peer| peer.peer_choking);
+        Some(if all_choke { StallReason::AllChokeUs } else { StallReason::PeersSilent })
+    }
+
+    fn no_peers_reason(&self) -> StallReason {
+        if self.peer_list.known() > 0 {
+            StallReason::NoneConnectable
+        } else if !self.announcer.has_trackers() {
+            StallReason::NoTrackers
+        } else if self.announcer.has_all_refused() {
+            StallReason::TrackerRefused
+        } else {
+            StallReason::NoPeersFound
+        }
+    }
+
+    /// Copies in the swarm, our own pieces counted in: below 1 while a piece is nowhere.
+    fn copies_with_ours(&self) -> f32 {
+        let (pieces, missing) = (self.have().len().max(1), self.picker.missing_from_all());
+        if missing > 0 { (pieces - missing) as f32 / pieces as f32 } else { self.picker.copies().max(1.0) }
+    }
+}
+
+fn peer_snapshot(peer: &PeerConnection, now: Instant) -> PeerSnapshot {
+    PeerSnapshot {
+        address: peer.address,
+        peer_id: peer.peer_id,
+        has: peer.has.count() as f32 / peer.has.len().max(1) as f32,
+        down: peer.down.clone().rate(now),
+        up: peer.up.clone().rate(now),
+        choking_us: peer.peer_choking,
+        snubbed: peer.requests.is_snubbed(),
+        requests: peer.requests.len(),
+    }
+}

@@ -1,0 +1,254 @@
+//! The only place that opens payload files.
+//!
+//! Everything happens beneath a handle on the download folder. Names come from strangers, and others may
+//! write to the folder too: so no symbolic link below it is ever followed, whenever it was put there, and
+//! only regular files are opened. A FIFO, device, socket, folder or link in a file's place is refused and not
+//! touched. Linux resolves folders in one call where the kernel can (`openat2`), others element by element.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+/// A handle on the download folder.
+#[derive(Debug)]
+pub struct Door {
+    root: OwnedFd,
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// To read; it must be there.
+    Read,
+    /// To read and write; it must be there.
+    Write,
+    /// To read and write; it must not be there. Missing folders above it are made.
+    Create,
+}
+
+/// A regular file that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Its length, bytes.
+    pub length: u64,
+    /// The space it takes up, bytes: less than its length where it has holes.
+    pub allocated: u64,
+    /// Which file of which device: stays the same when it is renamed.
+    pub identity: (u64, u64),
+}
+
+impl Door {
+    /// Opens the folder `dir` as the user named it, links included; makes it when `create`.
+    pub fn open(dir: &Path, create: bool) -> io::Result<Door> {
+        if create {
+            std::fs::create_dir_all(dir)?;
+        }
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        Ok(Door { root: rustix::fs::open(dir, flags, Mode::empty())? })
+    }
+
+    /// Opens the file at `path`. It is regular, or else the answer is an error of kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+    pub fn open_file(&self, path: &Path, access: Access) -> io::Result<File> {
+        let (folder, name) = self.folder_of(path, access == Access::Create)?;
+        // Opening a device may already do something, so look first; what was put there in between is caught
+        // by NOFOLLOW and by the second look, and NONBLOCK keeps a FIFO from holding us up.
+        look_at(folder.as_fd(), name)?;
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        } | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        let file = rustix::fs::openat(&folder, name, flags, mode).map_err(|errno| match errno {
+            Errno::LOOP => in_the_way("a symbolic link"),
+            Errno::NXIO | Errno::NODEV => in_the_way("a special file"),
+            Errno::ISDIR => in_the_way("a folder"),
+            other => other.into(),
+        })?;
+        regular(&rustix::fs::fstat(&file)?)?;
+        Ok(file.into())
+    }
+
+    /// Looks at `path` without opening it. `None` when there is nothing, an error of kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) when it is no regular file.
+    pub fn look(&self, path: &Path) -> io::Result<Option<Found>> {
+        match self.folder_of(path, false) {
+            Ok((folder, name)) => look_at(folder.as_fd(), name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the folders above `path`.
+    pub fn make_folders(&self, path: &Path) -> io::Result<()> {
+        self.folder_of(path, true).map(drop)
+    }
+
+    /// Renames `from` to `to`, which must be free.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from_folder, from_name) = self.folder_of(from, false)?;
+        let (to_folder, to_name) = self.folder_of(to, false)?;
+        let renamed = rename_to_free(from_folder.as_fd(), from_name, to_folder.as_fd(), to_name);
+        match renamed {
+            // Not every file system knows the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                match rustix::fs::statat(&to_folder, to_name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => {}
+                    Ok(_) => return Err(in_the_way("another file")),
+                    Err(errno) => return Err(errno.into()),
+                }
+                Ok(rustix::fs::renameat(&from_folder, from_name, &to_folder, to_name)?)
+            }
+            Err(Errno::EXIST) => Err(in_the_way("another file")),
+            other => Ok(other?),
+        }
+    }
+
+    /// Bytes free for us on the folder's file system.
+    pub fn free_space(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// The folder that holds `path`, and the name it has there.
+    fn folder_of<'a>(&self, path: &'a Path, create: bool) -> io::Result<(Folder<'_>, &'a OsStr)> {
+        let unsafe_path = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(unsafe_path());
+        }
+        let (name, above) = path
+            .file_name()
+            .zip(path.parent())
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(unsafe_path)?;
+        if above.as_os_str().is_empty() {
+            return Ok((Folder::Root(self.root.as_fd()), name));
+        }
+        let opened = match open_beneath(self.root.as_fd(), above) {
+            Err(Errno::NOENT) if create => open_each(self.root.as_fd(), above, true),
+            other => other,
+        };
+        match opened {
+            Ok(folder) => Ok((Folder::Below(folder), name)),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                Err(in_the_way("a symbolic link or a file in place of a folder"))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// A folder that is only passed through.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+enum Folder<'a> {
+    Root(BorrowedFd<'a>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Folder<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Folder::Root(root) => *root,
+            Folder::Below(folder) => folder.as_fd(),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::ResolveFlags;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(root, path, FOLDER, Mode::empty(), resolve) {
+        // Not in this kernel, forbidden by a sandbox, or a rename above us just now.
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::AGAIN) => open_each(root, path, false),
+        other => other,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_each(root, path, false)
+}
+
+/// Opens one folder after the other, each by its name in the one before; makes missing ones when `create`.
+fn open_each(root: BorrowedFd<'_>, path: &Path, create: bool) -> rustix::io::Result<OwnedFd> {
+    let mut folder: Option<OwnedFd> = None;
+    for part in path.iter() {
+        let above = folder.as_ref().map_or(root, |folder| folder.as_fd());
+        let mut opened = rustix::fs::openat(above, part, FOLDER, Mode::empty());
+        if create && matches!(opened, Err(Errno::NOENT)) {
+            match rustix::fs::mkdirat(above, part, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            opened = rustix::fs::openat(above, part, FOLDER, Mode::empty());
+        }
+        folder = Some(opened?);
+    }
+    folder.ok_or(Errno::INVAL)
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn rename_to_free(
+    from_folder: BorrowedFd<'_>,
+    from: &OsStr,
+    to_folder: BorrowedFd<'_>,
+    to: &OsStr,
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from_folder, from, to_folder, to, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn rename_to_free(_: BorrowedFd<'_>, _: &OsStr, _: BorrowedFd<'_>, _: &OsStr) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
+fn look_at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Found>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => regular(&stat).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What `stat` tells, if it tells of a regular file.
+fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Found {
+            length: u64::try_from(stat.st_size).unwrap_or(0),
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            identity: identity(stat),
+        }),
+        FileType::Symlink => Err(in_the_way("a symbolic link")),
+        FileType::Directory => Err(in_the_way("a folder")),
+        FileType::Fifo => Err(in_the_way("a named pipe")),
+        FileType::Socket => Err(in_the_way("a socket")),
+        _ => Err(in_the_way("a device")),
+    }
+}
+
+/// See [`Found::identity`].
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
+pub(super) fn identity(stat: &rustix::fs::Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+fn in_the_way(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("{what} has its place; move that away or choose another folder"),
+    )
+}

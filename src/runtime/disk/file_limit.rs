@@ -1,0 +1,35 @@
+//! How many files the process may have open.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// No more than this is asked for; a torrent needs far fewer, connections a few thousand.
+const WANTED: u64 = 65_536;
+/// What macOS allows whatever it says.
+const MACOS: u64 = 10_240;
+
+/// Raises the limit of open files as far as is allowed and useful, and tells what it is then.
+pub fn raise_file_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(WANTED);
+    for wanted in [most, most.min(MACOS)] {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if wanted > current && setrlimit(Resource::Nofile, raised).is_ok() {
+            return wanted;
+        }
+    }
+    current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_only_rises() {
+        let before = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let after = raise_file_limit();
+        assert!(after >= before, "{after} < {before}");
+        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), after);
+    }
+}

@@ -1,0 +1,31 @@
+//! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
+//!
+//! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
+//! payload bytes fall into them (`transfer`), and the jobs themselves (`prepare`, `advance`, `check`,
+//! `upload`). What to do and when is the engine's business; a piece's state travels inside its job, so no
+//! two workers ever share one.
+
+pub mod door;
+
+mod advance;
+mod check;
+mod error;
+mod file_limit;
+mod open_files;
+mod prepare;
+mod storage;
+mod target;
+mod transfer;
+mod upload;
+mod workers;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use file_limit::raise_file_limit;
+pub use storage::Storage;
+pub use target::{Allocate, FileSpec, Target};
+pub use upload::Reader;
+pub use workers::{DiskPool, UploadDone};

@@ -1,0 +1,181 @@
+//! Before the first byte and after the last: what is there already, whether the rest fits, final names.
+
+use std::io;
+use std::sync::Arc;
+
+use super::door::{Access, Door, Found};
+use super::error::disk_error;
+use super::storage::{Name, Names, Payload, next_data, next_hole};
+use crate::base::index::FileIndex;
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing};
+
+impl Payload {
+    /// Looks what is there, makes sure that the rest fits, then makes folders and empty files. When it
+    /// fails, nothing but the download folder itself was made.
+    pub(super) fn prepare(&self) -> Result<Existing, DiskError> {
+        let storage = &self.storage;
+        let mut names = storage.names();
+        let door = match names.door(storage) {
+            Ok(door) => door,
+            Err(_) if storage.target.read_only && !storage.target.dir.exists() => {
+                return Ok(Existing::Nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut existing = Existing::Nothing;
+        let mut missing = 0u64;
+        let mut absent = Vec::new();
+        for file in self.files_on_disk() {
+            let length = storage.length(file);
+            let Some((name, found)) = names.find(storage, file)? else {
+                missing = missing.saturating_add(length);
+                absent.push(file);
+                continue;
+            };
+            if length == 0 {
+                if found.length > 0 && !storage.target.read_only {
+                    let error =
+                        io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
+                    return Err(storage.error("create", file, name, &error));
+                }
+                continue;
+            }
+            let held = self.held(&door, file, name, found)?;
+            missing = missing.saturating_add(length.saturating_sub(held.space));
+            if held.has_data {
+                existing = Existing::Something;
+            }
+        }
+        if storage.target.read_only {
+            return Ok(existing);
+        }
+        self.require_space(&door, missing)?;
+        self.create(&mut names, &door, &absent)?;
+        Ok(existing)
+    }
+
+    /// Gives a complete file its final name, length and mode.
+    pub(super) fn finish_file(&self, file: FileIndex) -> Result<(), DiskError> {
+        let storage = &self.storage;
+        if storage.target.read_only || file.index() >= storage.files.len() || !storage.is_on_disk(file) {
+            return Ok(());
+        }
+        let mut names = storage.names();
+        let door = names.door(storage)?;
+        let Some((name, found)) = names.find(storage, file)? else {
+            return Err(storage.error("finish", file, Name::Final, &changed("it has vanished")));
+        };
+        let fail = |error: io::Error| storage.error("finish", file, name, &error);
+        if let Some(open) = self.open_files.find((self.torrent, file), true) {
+            let written = rustix::fs::fstat(&open.file).map_err(|errno| fail(errno.into()))?;
+            if (super::door::identity(&written)) != found.identity {
+                return Err(fail(changed("another file has taken its place")));
+            }
+        }
+        let length = storage.length(file);
+        if found.length < length {
+            return Err(fail(changed("it has become shorter")));
+        }
+        if found.length > length {
+            let open = self.open(&door, file, name, Access::Write).map_err(fail)?;
+            open.set_len(length).map_err(fail)?;
+        }
+        if storage.files[file.index()].executable {
+            let open = self.open(&door, file, name, Access::Read).map_err(fail)?;
+            make_executable(&open).map_err(fail)?;
+        }
+        if name == Name::Part {
+            let (from, to) = (storage.path(file, Name::Part), storage.path(file, Name::Final));
+            door.rename(from, to).map_err(|error| storage.error("rename to", file, Name::Final, &error))?;
+            names.set_name(file, Some(Name::Final));
+        }
+        Ok(())
+    }
+
+    /// Drops handles and what is known of names.
+    pub(super) fn close(&self) {
+        self.open_files.close_torrent(self.torrent);
+        self.storage.names().clear();
+    }
+
+    fn files_on_disk(&self) -> impl Iterator<Item = FileIndex> {
+        (0..self.storage.files.len() as u32).map(FileIndex).filter(|file| self.storage.is_on_disk(*file))
+    }
+
+    fn held(&self, door: &Arc<Door>, file: FileIndex, name: Name, found: Found) -> Result<Held, DiskError> {
+        let present = found.length.min(self.storage.length(file));
+        if present == 0 {
+            return Ok(Held { space: found.allocated, has_data: false });
+        }
+        let open = self
+            .open(door, file, name, Access::Read)
+            .map_err(|error| self.storage.error("read", file, name, &error))?;
+        let has_data = next_data(&open, 0).is_some();
+        // Small and compressed files take up less than their length without having holes.
+        let is_solid = found.allocated >= present || next_hole(&open, 0).is_some_and(|hole| hole >= present);
+        let space = if is_solid { found.allocated.max(present) } else { found.allocated };
+        Ok(Held { space, has_data })
+    }
+
+    fn require_space(&self, door: &Door, missing: u64) -> Result<(), DiskError> {
+        let target = &self.storage.target;
+        if missing == 0 {
+            return Ok(());
+        }
+        let free = door.free_space().map_err(|error| disk_error("measure", &target.dir, &error))?;
+        if missing.saturating_add(target.reserve) <= free {
+            return Ok(());
+        }
+        Err(DiskError {
+            kind: DiskErrorKind::Full,
+            operation: "download to",
+            file: target.dir.to_string_lossy().into_owned(),
+            message: format!(
+                "it needs {missing} more bytes, and {} are to be left free; {free} bytes are free",
+                target.reserve
+            ),
+        })
+    }
+
+    fn create(&self, names: &mut Names, door: &Door, absent: &[FileIndex]) -> Result<(), DiskError> {
+        let storage = &self.storage;
+        let mut folder = None;
+        for &file in absent {
+            let name = storage.first_name(file);
+            let path = storage.path(file, name);
+            let fail = |error: io::Error| storage.error("create", file, name, &error);
+            if storage.length(file) > 0 {
+                if folder != path.parent() {
+                    door.make_folders(path).map_err(fail)?;
+                    folder = path.parent();
+                }
+                continue;
+            }
+            let created = door.open_file(path, Access::Create).map_err(fail)?;
+            if storage.files[file.index()].executable {
+                make_executable(&created).map_err(fail)?;
+            }
+            names.set_name(file, Some(name));
+        }
+        Ok(())
+    }
+}
+
+/// What a file has already.
+struct Held {
+    /// Bytes that need no more space.
+    space: u64,
+    /// Whether anything but holes is in it.
+    has_data: bool,
+}
+
+fn changed(what: &str) -> io::Error {
+    io::Error::other(format!("{what}: another program changed it"))
+}
+
+/// Lets everybody execute who may read.
+fn make_executable(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    file.set_permissions(std::fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}

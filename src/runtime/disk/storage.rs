@@ -1,0 +1,287 @@
+//! One torrent's files: which name each has at the moment, and handles on them.
+//!
+//! A file is found under its final name, or else under its `.part` name; names are looked up, made and
+//! changed under one lock, so a file is never opened between two names. Handles survive renaming.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::door::{Access, Door, Found};
+use super::error::disk_error;
+use super::open_files::{OpenFile, OpenFiles};
+use super::target::{Allocate, FileSpec, Target, part_paths};
+use crate::base::file_map::FileMap;
+use crate::base::hash::PieceHashes;
+use crate::base::index::FileIndex;
+use crate::base::layout::Layout;
+use crate::engine::disk_job::DiskError;
+use crate::engine::order::TorrentId;
+
+/// One torrent's files, and what they should hold.
+#[derive(Debug)]
+pub struct Storage {
+    pub(super) target: Target,
+    pub(super) files: Vec<FileSpec>,
+    pub(super) file_map: Arc<FileMap>,
+    pub(super) layout: Arc<Layout>,
+    pub(super) hashes: PieceHashes,
+    pub(super) has_pads: bool,
+    part_paths: Vec<PathBuf>,
+    names: Mutex<Names>,
+}
+
+/// What is known of the files' names.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    door: Option<Arc<Door>>,
+    files: Vec<Known>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    name: Option<Name>,
+    /// Whether it has got the length, or the space, that it should have from the start.
+    is_sized: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Name {
+    Part,
+    Final,
+}
+
+impl Storage {
+    /// The files of one torrent: `files` has an entry for each of `file_map`'s.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    pub fn new(
+        target: Target,
+        files: Vec<FileSpec>,
+        file_map: Arc<FileMap>,
+        layout: Arc<Layout>,
+        hashes: PieceHashes,
+    ) -> Storage {
+        assert_eq!(files.len(), file_map.files().len(), "one entry a file");
+        let has_pads = file_map.files().iter().any(|file| file.is_pad);
+        let part_paths = {
+            let entries = files.iter().zip(file_map.files());
+            part_paths(
+                entries.map(|(file, span)| (!file.skip && !span.is_pad).then_some(file.path.as_path())),
+            )
+        };
+        let names = Mutex::new(Names { door: None, files: vec![Known::default(); files.len()] });
+        Storage { target, files, file_map, layout, hashes, has_pads, part_paths, names }
+    }
+
+    /// Whether the entry stands for bytes in a file of its own.
+    pub(super) fn is_on_disk(&self, file: FileIndex) -> bool {
+        !self.files[file.index()].skip && !self.file_map.files()[file.index()].is_pad
+    }
+
+    /// The length that a file should have.
+    pub(super) fn length(&self, file: FileIndex) -> u64 {
+        self.file_map.files()[file.index()].length
+    }
+
+    pub(super) fn path(&self, file: FileIndex, name: Name) -> &Path {
+        match name {
+            Name::Part => &self.part_paths[file.index()],
+            Name::Final => &self.files[file.index()].path,
+        }
+    }
+
+    /// The name that a file gets when it is made.
+    pub(super) fn first_name(&self, file: FileIndex) -> Name {
+        if self.target.part_suffix && self.length(file) > 0 { Name::Part } else { Name::Final }
+    }
+
+    pub(super) fn error(
+        &self,
+        operation: &'static str,
+        file: FileIndex,
+        name: Name,
+        error: &io::Error,
+    ) -> DiskError {
+        disk_error(operation, &self.target.dir.join(self.path(file, name)), error)
+    }
+
+    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Names {
+    /// The door to the torrent's folder, which is made unless the storage is only read.
+    pub(super) fn door(&mut self, storage: &Storage) -> Result<Arc<Door>, DiskError> {
+        if let Some(door) = &self.door {
+            return Ok(door.clone());
+        }
+        let dir = &storage.target.dir;
+        let door = Door::open(dir, !storage.target.read_only)
+            .map_err(|error| disk_error("open the folder", dir, &error))?;
+        Ok(self.door.insert(Arc::new(door)).clone())
+    }
+
+    /// Under which name a file is there, and what is found.
+    pub(super) fn find(
+        &mut self,
+        storage: &Storage,
+        file: FileIndex,
+    ) -> Result<Option<(Name, Found)>, DiskError> {
+        let door = self.door(storage)?;
+        for name in [Name::Final, Name::Part] {
+            let found = door
+                .look(storage.path(file, name))
+                .map_err(|error| storage.error("use", file, name, &error))?;
+            if let Some(found) = found {
+                self.set_name(file, Some(name));
+                return Ok(Some((name, found)));
+            }
+        }
+        self.set_name(file, None);
+        Ok(None)
+    }
+
+    pub(super) fn set_name(&mut self, file: FileIndex, name: Option<Name>) {
+        self.files[file.index()].name = name;
+    }
+
+    /// Forgets the door and all names.
+    pub(super) fn clear(&mut self) {
+        self.door = None;
+        self.files.fill(Known::default());
+    }
+}
+
+/// A storage in use, with the handles that all torrents share.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) torrent: TorrentId,
+    pub(super) storage: Storage,
+    pub(super) open_files: Arc<OpenFiles>,
+}
+
+impl Payload {
+    /// A handle to read from; `None` when there is no such file.
+    pub(super) fn readable(&self, file: FileIndex) -> Result<Option<Arc<OpenFile>>, DiskError> {
+        let key = (self.torrent, file);
+        if let Some(open) = self.open_files.find(key, false) {
+            return Ok(Some(open));
+        }
+        let mut names = self.storage.names();
+        let name = match names.files[file.index()].name {
+            Some(name) => name,
+            None => match names.find(&self.storage, file)? {
+                Some((name, _)) => name,
+                None => return Ok(None),
+            },
+        };
+        let door = names.door(&self.storage)?;
+        match self.open(&door, file, name, Access::Read) {
+            Ok(opened) => {
+                Ok(Some(self.open_files.insert(key, OpenFile { file: opened, is_writable: false })))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                names.set_name(file, None);
+                Ok(None)
+            }
+            Err(error) => Err(self.storage.error("read", file, name, &error)),
+        }
+    }
+
+    /// A handle to write to; the file is made if it is missing.
+    pub(super) fn writable(&self, file: FileIndex) -> Result<Arc<OpenFile>, DiskError> {
+        let key = (self.torrent, file);
+        if let Some(open) = self.open_files.find(key, true) {
+            return Ok(open);
+        }
+        let mut names = self.storage.names();
+        let door = names.door(&self.storage)?;
+        let known = match names.files[file.index()].name {
+            Some(name) => Some(name),
+            None => names.find(&self.storage, file)?.map(|(name, _)| name),
+        };
+        let (name, access) = match known {
+            Some(name) => (name, Access::Write),
+            None => (self.storage.first_name(file), Access::Create),
+        };
+        let opened = self
+            .open(&door, file, name, access)
+            .and_then(|opened| {
+                if !names.files[file.index()].is_sized {
+                    size(&opened, self.storage.length(file), self.storage.target.allocate)?;
+                }
+                Ok(opened)
+            })
+            .map_err(|error| self.storage.error("write", file, name, &error))?;
+        names.files[file.index()] = Known { name: Some(name), is_sized: true };
+        Ok(self.open_files.insert(key, OpenFile { file: opened, is_writable: true }))
+    }
+
+    pub(super) fn open(&self, door: &Door, file: FileIndex, name: Name, access: Access) -> io::Result<File> {
+        let path = self.storage.path(file, name);
+        self.open_files.make_room();
+        match door.open_file(path, access) {
+            Err(error) if is_out_of_handles(&error) => {
+                self.open_files.close_all();
+                door.open_file(path, access)
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_out_of_handles(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Gives a file that was opened for writing the first time its length, or its space.
+fn size(file: &File, length: u64, allocate: Allocate) -> io::Result<()> {
+    let current = file.metadata()?.len();
+    match allocate {
+        Allocate::None => Ok(()),
+        Allocate::Sparse if current < length => file.set_len(length),
+        Allocate::Sparse => Ok(()),
+        Allocate::Full if length == 0 => Ok(()),
+        Allocate::Full => match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, current, length),
+            Err(errno) => Err(errno.into()),
+            Ok(()) if current < length => file.set_len(length),
+            Ok(()) => Ok(()),
+        },
+    }
+}
+
+/// Takes space the slow way, where the file system has no other.
+fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let zeros = [0; 64 * 1024];
+    let mut at = from;
+    while at < to {
+        let count = (to - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..count as usize], at)?;
+        at += count;
+    }
+    Ok(())
+}
+
+/// Where the first byte of data at or after `offset` is, as far as the file system tells holes from data;
+/// `None` when there are only holes.
+pub(super) fn next_data(file: &File, offset: u64) -> Option<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => Some(data),
+        Err(Errno::NXIO) => None,
+        Err(_) => Some(offset),
+    }
+}
+
+/// Where the first hole at or after `offset` is; a file ends with one.
+pub(super) fn next_hole(file: &File, offset: u64) -> Option<u64> {
+    rustix::fs::seek(file, SeekFrom::Hole(offset)).ok()
+}

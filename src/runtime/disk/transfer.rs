@@ -1,0 +1,158 @@
+//! Payload bytes to files and back: cut at file ends, as few system calls as there are stretches.
+//!
+//! Pad files are never written and read as zeros (BEP 47). Short transfers and interruptions are carried on
+//! with.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+
+use rustix::io::Errno;
+
+use super::storage::{Name, Payload};
+use crate::base::block_data::BlockData;
+use crate::base::index::FileIndex;
+use crate::engine::disk_job::DiskError;
+
+/// Stretches of memory that a system call takes at most (IOV_MAX everywhere).
+const SLICES: usize = 1024;
+
+impl Payload {
+    /// Writes blocks that follow each other, the first one's first byte at payload offset `start`.
+    pub(super) fn write(&self, start: u64, blocks: &[(u32, BlockData)]) -> Result<(), DiskError> {
+        let length: u64 = blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
+        let mut source = Source { blocks, skip: 0 };
+        let mut slices = Vec::with_capacity(blocks.len().min(SLICES));
+        for stretch in self.storage.file_map.slices(start..start + length) {
+            if stretch.is_pad {
+                source.take(stretch.length, usize::MAX, |_| {});
+                continue;
+            }
+            let open = self.writable(stretch.file)?;
+            let (mut offset, end) = (stretch.offset, stretch.offset + stretch.length);
+            while offset < end {
+                slices.clear();
+                let taken = source.take(end - offset, SLICES, |bytes| slices.push(IoSlice::new(bytes)));
+                write_all_at(&open.file, &mut slices, offset)
+                    .map_err(|error| self.error("write", stretch.file, &error))?;
+                offset += taken;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `parts`, one after the other, with the payload from offset `start`. `false` when some of it is
+    /// not there: a file is missing or too short.
+    pub(super) fn read(&self, start: u64, parts: Vec<&mut [u8]>) -> Result<bool, DiskError> {
+        let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut sink = Sink { parts: parts.into_iter(), current: &mut [] };
+        let mut covered = 0;
+        for stretch in self.storage.file_map.slices(start..start + length) {
+            covered += stretch.length;
+            let mut slices = sink.take(stretch.length);
+            if stretch.is_pad {
+                slices.iter_mut().for_each(|slice| slice.fill(0));
+                continue;
+            }
+            let Some(open) = self.readable(stretch.file)? else { return Ok(false) };
+            let is_there = read_all_at(&open.file, &mut slices, stretch.offset)
+                .map_err(|error| self.error("read", stretch.file, &error))?;
+            if !is_there {
+                return Ok(false);
+            }
+        }
+        Ok(covered == length)
+    }
+
+    pub(super) fn error(&self, operation: &'static str, file: FileIndex, error: &io::Error) -> DiskError {
+        self.storage.error(operation, file, Name::Final, error)
+    }
+}
+
+/// What is left to write of some blocks.
+struct Source<'a> {
+    blocks: &'a [(u32, BlockData)],
+    /// Bytes of the first block that are done.
+    skip: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Takes up to `length` bytes in up to `count` stretches; returns how many bytes.
+    fn take(&mut self, length: u64, count: usize, mut each: impl FnMut(&'a [u8])) -> u64 {
+        let mut left = length;
+        for _ in 0..count {
+            let Some((first, rest)) = self.blocks.split_first() else { break };
+            let bytes = &first.1.bytes()[self.skip..];
+            if left < bytes.len() as u64 {
+                if left > 0 {
+                    each(&bytes[..left as usize]);
+                    self.skip += left as usize;
+                    left = 0;
+                }
+                break;
+            }
+            each(bytes);
+            left -= bytes.len() as u64;
+            (self.blocks, self.skip) = (rest, 0);
+        }
+        length - left
+    }
+}
+
+/// What is left to fill of some memory.
+struct Sink<'a> {
+    parts: std::vec::IntoIter<&'a mut [u8]>,
+    current: &'a mut [u8],
+}
+
+impl<'a> Sink<'a> {
+    /// The next `length` bytes of it; fewer when that is all.
+    fn take(&mut self, length: u64) -> Vec<IoSliceMut<'a>> {
+        let mut left = length;
+        let mut taken = Vec::with_capacity(self.parts.len() + 1);
+        while left > 0 {
+            if self.current.is_empty() {
+                let Some(next) = self.parts.next() else { break };
+                self.current = next;
+                continue;
+            }
+            let count = left.min(self.current.len() as u64);
+            let (head, tail) = std::mem::take(&mut self.current).split_at_mut(count as usize);
+            taken.push(IoSliceMut::new(head));
+            self.current = tail;
+            left -= count;
+        }
+        taken
+    }
+}
+
+fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    while !slices.is_empty() {
+        match rustix::io::pwritev(file, slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                offset += count as u64;
+                IoSlice::advance_slices(&mut slices, count);
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// `false` when the file ends before.
+fn read_all_at(file: &File, mut slices: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<bool> {
+    while !slices.is_empty() {
+        let count = slices.len().min(SLICES);
+        match rustix::io::preadv(file, &mut slices[..count], offset) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                offset += count as u64;
+                IoSliceMut::advance_slices(&mut slices, count);
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,305 @@
+//! The threads that work on disk, and the queue before them.
+//!
+//! Quick jobs (blocks, uploads, names) go before checks, which are done bit by bit; so that a check still
+//! ends while blocks keep coming, every eighth job is taken from the checks first. The queue has no bound of
+//! its own: the engine has at most one job out a piece, and uploads are bounded by their connections.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+
+use super::advance::{LANES, Scratch, advance};
+use super::check::Check;
+use super::open_files::OpenFiles;
+use super::storage::{Payload, Storage};
+use super::upload::Reader;
+use crate::base::index::BlockRequest;
+use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, PieceJob};
+use crate::engine::order::TorrentId;
+
+/// Bytes that are checked before other work gets its turn.
+const CHECK_SLICE: u64 = 8 * 1024 * 1024;
+/// One job in so many is a check if there is one.
+const CHECK_SHARE: u64 = 8;
+
+/// Called with what was read for an upload, on a worker thread.
+pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, DiskError>) + Send>;
+
+/// The disk's worker threads. Dropping it ends them after the blocks in the queue are written; checks and
+/// uploads are forgotten.
+pub struct DiskPool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    is_work: Condvar,
+    torrents: RwLock<HashMap<TorrentId, Arc<Payload>>>,
+    open_files: Arc<OpenFiles>,
+    on_finished: Box<dyn Fn(DiskResult) + Send + Sync>,
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    quick: VecDeque<Work>,
+    checks: VecDeque<(TorrentId, Check)>,
+    taken: u64,
+    is_ending: bool,
+}
+
+enum Work {
+    Job(DiskJob),
+    Upload { reader: Reader, blocks: Vec<BlockRequest>, buffer: Vec<u8>, done: UploadDone },
+}
+
+/// Boxed as they came with their jobs: they go back in the same boxes.
+type Pieces = Vec<Box<PieceJob>>;
+
+/// What a worker does next.
+enum Turn {
+    Advance(Pieces),
+    Check(TorrentId, Check),
+    Other(Work),
+}
+
+impl DiskPool {
+    /// Starts `threads` workers, at least two, that keep at most `max_open_files` files open. `on_finished`
+    /// is called on the workers; it must be quick.
+    pub fn start(
+        threads: usize,
+        max_open_files: usize,
+        on_finished: impl Fn(DiskResult) + Send + Sync + 'static,
+    ) -> io::Result<DiskPool> {
+        let threads = threads.max(2);
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            is_work: Condvar::new(),
+            torrents: RwLock::default(),
+            open_files: Arc::new(OpenFiles::new(max_open_files)),
+            on_finished: Box::new(on_finished),
+            threads,
+        });
+        let mut pool = DiskPool { shared: shared.clone(), threads: Vec::new() };
+        for number in 0..threads {
+            let shared = shared.clone();
+            let worker = thread::Builder::new().name(format!("disk {number}"));
+            pool.threads.push(worker.spawn(move || shared.run())?);
+        }
+        Ok(pool)
+    }
+
+    /// Makes a torrent's files known; comes before its first job.
+    pub fn add_torrent(&self, torrent: TorrentId, storage: Storage) {
+        let payload = Payload { torrent, storage, open_files: self.shared.open_files.clone() };
+        self.shared.torrents_mut().insert(torrent, Arc::new(payload));
+    }
+
+    /// Forgets a torrent and closes its files. What still is in the queue for it fails.
+    pub fn remove_torrent(&self, torrent: TorrentId) {
+        let removed = self.shared.torrents_mut().remove(&torrent);
+        if let Some(payload) = removed {
+            payload.close();
+        }
+    }
+
+    /// Queues a job; `on_finished` hears of it exactly once, unless the pool is dropped before.
+    pub fn submit(&self, job: DiskJob) {
+        let mut queue = self.shared.queue();
+        match job {
+            DiskJob::Check { torrent, pieces } => queue.checks.push_back((torrent, Check::new(pieces))),
+            job => queue.quick.push_back(Work::Job(job)),
+        }
+        drop(queue);
+        self.shared.is_work.notify_one();
+    }
+
+    /// A torrent's payload, to read on the calling thread.
+    pub fn reader(&self, torrent: TorrentId) -> Option<Arc<Reader>> {
+        Some(Arc::new(Reader { payload: self.shared.payload(torrent)? }))
+    }
+
+    /// Has a worker do [`Reader::read_blocks`] into `buffer`, which may be an old one, and call `done`.
+    pub fn submit_upload(
+        &self,
+        torrent: TorrentId,
+        blocks: Vec<BlockRequest>,
+        buffer: Vec<u8>,
+        done: UploadDone,
+    ) {
+        let Some(payload) = self.shared.payload(torrent) else { return done(Err(unknown(torrent))) };
+        let work = Work::Upload { reader: Reader { payload }, blocks, buffer, done };
+        self.shared.queue().quick.push_back(work);
+        self.shared.is_work.notify_one();
+    }
+}
+
+impl Drop for DiskPool {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.is_ending = true;
+        queue.checks.clear();
+        queue.quick.retain(|work| matches!(work, Work::Job(_)));
+        drop(queue);
+        self.shared.is_work.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has told so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// A worker's life.
+    fn run(&self) {
+        let mut scratch = Scratch::new();
+        while let Some(turn) = self.next_turn() {
+            match turn {
+                Turn::Advance(jobs) => self.advance(jobs, &mut scratch),
+                Turn::Check(torrent, check) => self.check(torrent, check, &mut scratch),
+                Turn::Other(Work::Upload { reader, blocks, mut buffer, done }) => {
+                    done(reader.read_blocks(&blocks, &mut buffer).map(|()| buffer));
+                }
+                Turn::Other(Work::Job(job)) => {
+                    if let Some(result) = self.execute(job) {
+                        (self.on_finished)(result);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for work; `None` when the pool ends and all blocks are written.
+    fn next_turn(&self) -> Option<Turn> {
+        let mut queue = self.queue();
+        loop {
+            if let Some(turn) = queue.take(self.threads) {
+                return Some(turn);
+            }
+            if queue.is_ending {
+                return None;
+            }
+            queue = self.is_work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn advance(&self, jobs: Pieces, scratch: &mut Scratch) {
+        let mut batch = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            match self.payload(job.torrent) {
+                Some(payload) => batch.push((payload, job)),
+                None => {
+                    job.blocks.clear();
+                    let result = Err(unknown(job.torrent));
+                    (self.on_finished)(DiskResult::Advanced { job, result });
+                }
+            }
+        }
+        advance(batch, scratch, &*self.on_finished);
+    }
+
+    fn check(&self, torrent: TorrentId, mut check: Check, scratch: &mut Scratch) {
+        let result = match self.payload(torrent) {
+            Some(payload) => check.advance(&payload, CHECK_SLICE, scratch),
+            None => Err(unknown(torrent)),
+        };
+        let result = match result {
+            Ok(Some(right)) => Ok(right),
+            Err(error) => Err(error),
+            Ok(None) => {
+                let mut queue = self.queue();
+                if !queue.is_ending {
+                    // Before the others: checks end in the order in which they began.
+                    queue.checks.push_front((torrent, check));
+                    self.is_work.notify_one();
+                }
+                return;
+            }
+        };
+        (self.on_finished)(DiskResult::Checked { torrent, pieces: check.pieces, result });
+    }
+
+    fn execute(&self, job: DiskJob) -> Option<DiskResult> {
+        Some(match job {
+            DiskJob::Open { torrent } => {
+                let result = self.known(torrent).and_then(|payload| payload.prepare());
+                DiskResult::Opened { torrent, result }
+            }
+            DiskJob::FinishFile { torrent, file } => {
+                let result = self.known(torrent).and_then(|payload| payload.finish_file(file));
+                DiskResult::FileFinished { torrent, file, result }
+            }
+            DiskJob::Close { torrent } => {
+                if let Some(payload) = self.payload(torrent) {
+                    payload.close();
+                }
+                DiskResult::Closed { torrent }
+            }
+            // Queued elsewhere and taken as turns of their own.
+            DiskJob::Check { .. } | DiskJob::Advance(_) => return None,
+        })
+    }
+
+    fn known(&self, torrent: TorrentId) -> Result<Arc<Payload>, DiskError> {
+        self.payload(torrent).ok_or_else(|| unknown(torrent))
+    }
+
+    fn payload(&self, torrent: TorrentId) -> Option<Arc<Payload>> {
+        self.torrents.read().unwrap_or_else(PoisonError::into_inner).get(&torrent).cloned()
+    }
+
+    fn torrents_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<TorrentId, Arc<Payload>>> {
+        self.torrents.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self, threads: usize) -> Option<Turn> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(CHECK_SHARE)
+            && let Some((torrent, check)) = self.checks.pop_front()
+        {
+            return Some(Turn::Check(torrent, check));
+        }
+        match self.quick.pop_front() {
+            Some(Work::Job(DiskJob::Advance(job))) => Some(Turn::Advance(self.batch(job, threads))),
+            Some(work) => Some(Turn::Other(work)),
+            None => self.checks.pop_front().map(|(torrent, check)| Turn::Check(torrent, check)),
+        }
+    }
+
+    /// The pieces that follow `first` in the queue, as many as are hashed side by side, but no more than
+    /// this thread's share.
+    fn batch(&mut self, first: Box<PieceJob>, threads: usize) -> Pieces {
+        let mut batch = vec![first];
+        let is_piece = |work: &Work| matches!(work, Work::Job(DiskJob::Advance(_)));
+        let ready = 1 + self.quick.iter().take(LANES * threads).take_while(|work| is_piece(work)).count();
+        let share = LANES.min(ready.div_ceil(threads));
+        while batch.len() < share {
+            match self.quick.pop_front() {
+                Some(Work::Job(DiskJob::Advance(job))) => batch.push(job),
+                Some(other) => {
+                    self.quick.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        batch
+    }
+}
+
+fn unknown(torrent: TorrentId) -> DiskError {
+    DiskError {
+        kind: DiskErrorKind::Other,
+        operation: "use",
+        file: format!("the files of torrent {}", torrent.0),
+        message: "the torrent was removed".to_owned(),
+    }
+}

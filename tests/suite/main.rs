@@ -1,0 +1,2 @@
+//! One file per promise.
+mod metainfo;

@@ -69,6 +69,8 @@ pub const TRACKER_PEERS: usize = 2_000;
 pub const TRACKER_ID: usize = 256;
 /// Text of a tracker or peer that is shown to people, characters.
 pub const SHOWN_TEXT: usize = 256;
+/// HTTP requests under way at once.
+pub const HTTP_REQUESTS: usize = 50;
 /// Redirects followed.
 pub const REDIRECTS: usize = 5;
 /// An announce interval is taken to be at least this.

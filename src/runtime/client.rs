@@ -41,7 +41,7 @@ const RANDOM_TRIES: usize = 20;
 /// Events that the engine's thread takes before it lets its connections run.
 const EVENT_BATCH: usize = 64;
 /// Files kept open at the most; fewer when the system allows fewer.
-const OPEN_FILES: usize = 256;
+const OPEN_FILES: u64 = 256;
 
 /// How a client is to run.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Client {
         let (events, received) = unbounded_channel();
         let (notices, heard) = unbounded_channel();
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        let open_files = disk::raise_file_limit().map_or(OPEN_FILES, |limit| (limit as usize / 2).min(OPEN_FILES));
+        let open_files = (disk::raise_file_limit() / 2).min(OPEN_FILES) as usize;
         let results = events.clone();
         let disk = Arc::new(DiskPool::start(cores, open_files, move |result| {
             // The engine's thread is gone only when no result matters any more.

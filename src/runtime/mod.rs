@@ -6,5 +6,7 @@
 pub mod client;
 mod clock;
 pub mod disk;
+pub mod dns;
 mod driver;
+pub mod http;
 pub mod net;

@@ -80,7 +80,6 @@ impl Peer {
 }
 
 /// The buffer that all connections of a thread read into.
-#[derive(Debug)]
 pub(crate) struct Scratch {
     pool: Arc<BufferPool>,
     buffer: Cell<Option<PooledBuffer>>,

@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(100);
 #[test]
 fn libtorrent_seeds_each_torrent() {
     let Some(python) = find_libtorrent() else { return };
-    let folder = SeedFolder::with_all();
+    let folder = SeedFolder::with_all(None);
     let address = loopback();
     let data = folder.data();
     let torrents: Vec<(&Path, &Path)> = folder.torrents().iter().map(|path| (&**path, &*data)).collect();
@@ -44,7 +44,7 @@ fn libtorrent_seeds_each_torrent() {
 #[test]
 fn aria2_seeds_each_torrent() {
     let Some(program) = find("aria2c") else { return };
-    let folder = SeedFolder::with_all();
+    let folder = SeedFolder::with_all(None);
     let address = loopback();
     let peer = clients::aria2(&program, &folder, address.port());
     download_all(&folder, &peer, &[address]);
@@ -53,7 +53,7 @@ fn aria2_seeds_each_torrent() {
 #[test]
 fn transmission_seeds_each_torrent() {
     let Some(program) = find("transmission-cli") else { return };
-    let folder = SeedFolder::with_all();
+    let folder = SeedFolder::with_all(None);
     let namespace = match Namespace::create() {
         Ok(namespace) => namespace,
         Err(why) => return not_here(&format!("no network namespace: {why}")).unwrap_or_default(),
@@ -67,7 +67,7 @@ fn transmission_seeds_each_torrent() {
 #[test]
 fn qbittorrent_seeds_each_torrent() {
     let Some(program) = find("qbittorrent-nox") else { return };
-    let folder = SeedFolder::with_all();
+    let folder = SeedFolder::with_all(None);
     let address = loopback();
     let peer = clients::qbittorrent(&program, &folder, address.port(), loopback().port());
     download_all(&folder, &peer, &[address]);
@@ -76,7 +76,9 @@ fn qbittorrent_seeds_each_torrent() {
 #[test]
 fn rtorrent_seeds_each_torrent() {
     let Some(program) = find("rtorrent") else { return };
-    let folder = SeedFolder::with_all();
+    // It loads no torrent without a tracker.
+    let tracker = Tracker::start(Vec::new());
+    let folder = SeedFolder::with_all(Some(&tracker.url()));
     let address = loopback();
     let peer = clients::rtorrent(&program, &folder, address.port());
     download_all(&folder, &peer, &[address]);

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -44,10 +45,10 @@ pub(crate) struct SeedFolder {
 }
 
 impl SeedFolder {
-    /// With all of the six torrents and their data.
-    pub(crate) fn with_all() -> SeedFolder {
+    /// With all of the six torrents, announcing to `url` if given, and their data.
+    pub(crate) fn with_all(url: Option<&str>) -> SeedFolder {
         let folder = SeedFolder::empty();
-        let torrents = payloads().iter().map(|payload| folder.add(payload, |_| true, None)).collect();
+        let torrents = payloads().iter().map(|payload| folder.add(payload, |_| true, url)).collect();
         SeedFolder { torrents, ..folder }
     }
 
@@ -96,20 +97,29 @@ pub(crate) fn write_data(payload: &Payload, has: impl Fn(usize) -> bool, dir: &P
     }
 }
 
-/// Downloads each of the six from the client, the only seed; `addresses` has one for each, or one for all.
+/// Downloads the six from the client, the only seed; `addresses` has one for each, or one for all. All at once,
+/// for some clients let ten seconds pass before they unchoke anyone.
 pub(crate) fn download_all(folder: &SeedFolder, peer: &PeerProcess, addresses: &[SocketAddr]) {
-    let mut failures = String::new();
-    for (at, (payload, torrent)) in payloads().iter().zip(folder.torrents()).enumerate() {
-        let address = addresses[at.min(addresses.len() - 1)];
-        let result = wait_until_seeding(address, payload).and_then(|()| {
-            let flags = ["--peer".to_owned(), address.to_string()];
-            download(payload, torrent, &flags)
-        });
-        if let Err(what) = result {
-            failures += &format!("{}: {what}\n", torrent.file_name().unwrap_or_default().display());
-        }
-    }
-    assert!(failures.is_empty(), "{failures}  the client's last words:\n    {}", peer.last_words());
+    let one = |payload: &Payload, torrent: &Path, address: SocketAddr| {
+        wait_until_seeding(address, payload)?;
+        download(payload, torrent, &["--peer".to_owned(), address.to_string()])
+    };
+    let failures: Vec<String> = thread::scope(|scope| {
+        let addresses = addresses.iter().cycle();
+        let downloads: Vec<_> = payloads()
+            .iter()
+            .zip(folder.torrents())
+            .zip(addresses)
+            .map(|((payload, torrent), address)| {
+                let name = torrent.file_name().unwrap_or_default().display();
+                scope.spawn(move || one(payload, torrent, *address).map_err(|what| format!("{name}: {what}")))
+            })
+            .collect();
+        let results = downloads.into_iter().map(|download| download.join().expect("no panic in a download"));
+        results.filter_map(Result::err).collect()
+    });
+    let last_words = peer.last_words();
+    assert!(failures.is_empty(), "{}\n  the client's last words:\n    {last_words}", failures.join("\n"));
 }
 
 /// Downloads one torrent into a new folder; an error says how it fell short of exit code 0 and the same bytes.
@@ -133,7 +143,7 @@ pub(crate) fn wait_until_seeding(address: SocketAddr, payload: &Payload) -> Resu
             Err(error) if Instant::now() > deadline => {
                 return Err(format!("{address} does not seed: {error}"));
             }
-            _ => std::thread::sleep(Duration::from_millis(250)),
+            _ => thread::sleep(Duration::from_millis(250)),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Downloads from clients that others wrote. `tests/interop/install.sh` installs them; without one of them its
-//! tests say that they did not run, and with `BTGET_INTEROP=require` they fail.
+//! tests say that they did not run; with `BTGET_INTEROP=require` they fail, and with `off` none runs.
 
 #[path = "interop/clients.rs"]
 mod clients;
@@ -24,7 +24,7 @@ use harness::payload::Payload;
 use harness::program::Btget;
 use harness::scripted_peer::{Script, ScriptedPeer};
 use namespace::Namespace;
-use peer_process::{PeerProcess, find, find_libtorrent, not_here};
+use peer_process::{PeerProcess, find, find_if_any, find_libtorrent, not_here};
 use seeding::{SeedFolder, download_all, loopback, payloads, wait_until_seeding, write_data};
 use tracker::Tracker;
 
@@ -82,6 +82,16 @@ fn rtorrent_seeds_each_torrent() {
     let address = loopback();
     let peer = clients::rtorrent(&program, &folder, address.port());
     download_all(&folder, &peer, &[address]);
+}
+
+#[test]
+fn rqbit_seeds_each_torrent() {
+    let Some(program) = find_if_any("rqbit") else { return };
+    let folder = SeedFolder::with_all(None);
+    let addresses: Vec<SocketAddr> = payloads().iter().map(|_| loopback()).collect();
+    let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+    let peers = clients::rqbit(&program, &folder, &ports);
+    download_all(&folder, &peers[0], &addresses);
 }
 
 #[test]

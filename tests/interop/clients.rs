@@ -107,3 +107,22 @@ pub(crate) fn rtorrent(program: &Path, folder: &SeedFolder, port: u16) -> PeerPr
         &[program.as_os_str(), "-n".as_ref(), "-o".as_ref(), import.as_ref()],
     )
 }
+
+/// One process for each torrent, for its download command takes one only.
+pub(crate) fn rqbit(program: &Path, folder: &SeedFolder, ports: &[u16]) -> Vec<PeerProcess> {
+    let one = |(torrent, port): (&PathBuf, &u16)| {
+        let work = folder.client().join(port.to_string());
+        fs::create_dir(&work).expect("the test's folder takes a folder");
+        let mut command: Vec<OsString> = vec![program.into()];
+        let flags = ["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward"];
+        command.extend(flags.map(OsString::from));
+        command.extend(
+            ["--http-api-listen-addr", "127.0.0.1:0", "--listen-ip", "127.0.0.1"].map(OsString::from),
+        );
+        command.extend(["--listen-port".into(), port.to_string().into()]);
+        command.extend(["download", "--overwrite", "-o"].map(OsString::from));
+        command.extend([folder.data().into(), torrent.into()]);
+        PeerProcess::start(&work, &command)
+    };
+    folder.torrents().iter().zip(ports).map(one).collect()
+}

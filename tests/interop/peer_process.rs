@@ -52,29 +52,56 @@ impl Drop for PeerProcess {
 
 /// Where the program is, or nothing: then the test that asks says so and passes, unless `BTGET_INTEROP=require`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if is_set_to("off") {
+        return not_here("BTGET_INTEROP=off");
+    }
+    on_path(program).or_else(|| not_here(&format!("no {program} on the PATH; {INSTALL}")))
+}
+
+/// As [`find`], for a program that install.sh does not install: nobody requires it.
+pub(crate) fn find_if_any(program: &str) -> Option<PathBuf> {
+    on_path(program).filter(|_| !is_set_to("off")).or_else(|| {
+        say_not_run(&format!("no {program} on the PATH, which is optional"));
+        None
+    })
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
-    found.or_else(|| not_here(&format!("no {program} on the PATH")))
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The Python that has libtorrent, where install.sh puts it.
 pub(crate) fn find_libtorrent() -> Option<PathBuf> {
+    if is_set_to("off") {
+        return not_here("BTGET_INTEROP=off");
+    }
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop");
     let home = std::env::var_os("BTGET_INTEROP_HOME").map_or(default, PathBuf::from);
     let python = home.join("bin/python");
     let imports = Command::new(&python).args(["-c", "import libtorrent"]).output();
     match imports {
         Ok(output) if output.status.success() => Some(python),
-        _ => not_here("no libtorrent for Python"),
+        _ => not_here(&format!("no libtorrent for Python in {}; {INSTALL}", home.display())),
     }
 }
 
-/// Says that the running test lacks something; fails it if everything is required to be there.
-pub(crate) fn not_here<T>(what: &str) -> Option<T> {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let words = format!("{test} did NOT run: {what} (tests/interop/install.sh installs it)\n");
-    assert!(std::env::var_os("BTGET_INTEROP").is_none_or(|value| value != "require"), "{words}");
-    // Not through print macros, whose output a passing test keeps to itself.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), words.as_bytes());
+const INSTALL: &str = "tests/interop/install.sh installs it";
+
+/// Says why the running test does not run; fails it if everything is required to be there.
+pub(crate) fn not_here<T>(why: &str) -> Option<T> {
+    assert!(!is_set_to("require"), "did NOT run: {why}");
+    say_not_run(why);
     None
+}
+
+fn say_not_run(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not through print macros, whose output a passing test keeps to itself.
+    let _ =
+        std::io::Write::write_all(&mut std::io::stderr(), format!("{test} did NOT run: {why}\n").as_bytes());
+}
+
+fn is_set_to(value: &str) -> bool {
+    std::env::var_os("BTGET_INTEROP").is_some_and(|set| set == value)
 }

@@ -111,6 +111,13 @@ fn a_seed_that_only_a_tracker_names_is_found_and_the_tracker_hears_of_start_end_
     let result = seeding::download(payload, &torrent, &[]);
     assert_eq!(result, Ok(()), "libtorrent's last words: {}", peer.last_words());
 
+    // A leaving client does not wait, so its last words may be under way still.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let is_last =
+        |announce: &tracker::Announce| announce.get("event").is_some_and(|event| event == b"stopped");
+    while !tracker.announces().last().is_some_and(is_last) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let announces = tracker.announces();
     let text = |at: usize, name: &str| {
         announces[at].get(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()

@@ -30,9 +30,10 @@ impl Tracker {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // A client that hangs up early has no answer coming.
-                if let Ok(announce) = answer(stream, &peers) {
+                if let Ok(announce) = read_announce(&stream) {
                     seen.lock().unwrap_or_else(PoisonError::into_inner).push(announce);
+                    // Whoever leaves need not wait for the answer.
+                    let _ = answer(stream, &peers);
                 }
             }
         });
@@ -60,17 +61,17 @@ impl Drop for Tracker {
     }
 }
 
-fn answer(mut stream: TcpStream, peers: &[SocketAddrV4]) -> std::io::Result<Announce> {
+fn read_announce(stream: &TcpStream) -> std::io::Result<Announce> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut lines = BufReader::new(stream).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let query = request.split(' ').nth(1).and_then(|target| target.split_once('?')).unwrap_or_default().1;
-    let announce = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), unescape(value)))
-        .collect();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    Ok(pairs.map(|(name, value)| (name.to_owned(), unescape(value))).collect())
+}
+
+fn answer(mut stream: TcpStream, peers: &[SocketAddrV4]) -> std::io::Result<()> {
     let mut body = format!("d8:intervali1800e5:peers{}:", peers.len() * 6).into_bytes();
     for peer in peers {
         body.extend(peer.ip().octets());
@@ -78,8 +79,7 @@ fn answer(mut stream: TcpStream, peers: &[SocketAddrV4]) -> std::io::Result<Anno
     }
     body.push(b'e');
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
-    stream.write_all(&body)?;
-    Ok(announce)
+    stream.write_all(&body)
 }
 
 fn unescape(text: &str) -> Vec<u8> {

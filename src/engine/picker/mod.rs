@@ -4,8 +4,8 @@
 //! bad piece is for the caller, who tells what has happened and says at every call how fast the peer is.
 //! Rarest first and the random first pieces are from BEP 3's reference client.
 //!
-//! Preference is read in [`preference`](pick::preference). Two things are yet to come, and have their place there: deadlines
-//! go before a peer's own piece, priorities before rarity.
+//! The order of preference is read in one function, `preference` in `pick.rs`. Deadlines and priorities have
+//! their place there: deadlines before a peer's own piece, priorities before rarity.
 //!
 //! A fast peer has a piece to itself, so that its blocks arrive in one run and are hashed as they come;
 //! slower peers share the pieces under way, so that few are open at a time. A piece that has failed its hash
@@ -209,7 +209,8 @@ impl PiecePicker {
         }
     }
 
-    /// By block, who sent it: for a piece that is under way or being verified; else empty.
+    /// By block, who sent it: for a piece that is under way or being verified, so ask before its verdict is
+    /// marked; else empty.
     pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
         let found = self.pieces.open_piece(piece).or_else(|| self.pieces.verifying_piece(piece));
         let sender = |block: &Block| match block {

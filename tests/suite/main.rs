@@ -1,2 +1,4 @@
-//! One file per promise.
+//! The project's promises, one file each.
+
+mod architecture;
 mod metainfo;

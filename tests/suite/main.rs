@@ -1,6 +1,10 @@
-//! The promises of btget, one file each.
+//! The project's promises, one file each.
 
 #[path = "../harness/mod.rs"]
 mod harness;
+
+mod architecture;
+mod determinism;
 mod loopback;
 mod metainfo;
+mod swarm;

@@ -166,6 +166,8 @@ impl Active {
         }
         for (connection, blocks) in late {
             for block in blocks {
+                // Else it would still count against what the peer accepts, and might come twice.
+                ctx.send(connection, Message::Cancel(self.spec.layout.request_for(block)));
                 self.picker.mark_late(block, key(connection));
             }
         }

@@ -1,0 +1,302 @@
+//! A host's virtual disk: jobs take time and are done one after the other, and a piece is right when its
+//! blocks are the content's own bytes.
+//!
+//! It keeps no payload of complete pieces, only which are right; blocks of pieces under way are kept until
+//! the verdict. What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::content::Content;
+use crate::base::bitfield::Bitfield;
+use crate::base::block_data::BlockData;
+use crate::base::digest;
+use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
+use crate::base::layout::Layout;
+use crate::base::rate::ByteRate;
+use crate::base::time::{Duration, Instant};
+use crate::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Verdict};
+
+/// How fast a disk is.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskSpeed {
+    /// What each job takes at least.
+    pub latency: Duration,
+    /// What moves in a second.
+    pub rate: ByteRate,
+}
+
+impl Default for DiskSpeed {
+    fn default() -> DiskSpeed {
+        DiskSpeed { latency: Duration::from_micros(200), rate: ByteRate(400_000_000) }
+    }
+}
+
+/// One host's disk. It outlives the host's sessions.
+pub struct VirtualDisk {
+    content: Content,
+    speed: DiskSpeed,
+    free_at: Instant,
+    right: Bitfield,
+    under_way: BTreeMap<PieceIndex, Vec<Option<BlockData>>>,
+    /// Pieces whose job has not come back yet, and the bytes in it.
+    out: BTreeMap<PieceIndex, u64>,
+    finished: BTreeSet<FileIndex>,
+    faults: Vec<String>,
+}
+
+impl VirtualDisk {
+    /// A disk on which the pieces `right` are.
+    pub fn new(content: Content, speed: DiskSpeed, right: Bitfield) -> VirtualDisk {
+        VirtualDisk {
+            content,
+            speed,
+            free_at: Instant::ZERO,
+            right,
+            under_way: BTreeMap::new(),
+            out: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The pieces that are right.
+    pub fn right(&self) -> &Bitfield {
+        &self.right
+    }
+
+    /// Bytes that wait to be written.
+    pub fn buffered(&self) -> u64 {
+        self.out.values().sum()
+    }
+
+    /// The files that have their final name.
+    pub fn finished(&self) -> &BTreeSet<FileIndex> {
+        &self.finished
+    }
+
+    /// What the engine did wrong since it was last asked.
+    pub fn take_faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+
+    /// Starts a job: when it will be done, and what will come of it. The result is given back through
+    /// [`finish`](VirtualDisk::finish) before the engine sees it.
+    pub fn start(&mut self, now: Instant, job: DiskJob) -> (Instant, DiskResult) {
+        let (bytes, result) = match job {
+            DiskJob::Open { torrent } => {
+                let is_blank = self.right.is_empty() && self.under_way.is_empty();
+                let existing = if is_blank { Existing::Nothing } else { Existing::Something };
+                (0, DiskResult::Opened { torrent, result: Ok(existing) })
+            }
+            DiskJob::Check { torrent, pieces } => {
+                let (bytes, right) = self.check(pieces.clone());
+                (bytes, DiskResult::Checked { torrent, pieces, result: Ok(right) })
+            }
+            DiskJob::Advance(job) => self.advance(job),
+            DiskJob::FinishFile { torrent, file } => {
+                self.finish_file(file);
+                (0, DiskResult::FileFinished { torrent, file, result: Ok(()) })
+            }
+            DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
+        };
+        let time = self.speed.latency + self.speed.rate.time_for(bytes).unwrap_or_default();
+        self.free_at = self.free_at.max(now) + time;
+        (self.free_at, result)
+    }
+
+    /// A result reaches the engine.
+    pub fn finish(&mut self, result: &DiskResult) {
+        if let DiskResult::Advanced { job, .. } = result {
+            self.out.remove(&job.piece);
+        }
+    }
+
+    /// Whether a job has not come back yet.
+    pub fn is_busy(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The host is gone, and with it what its session had in memory.
+    pub fn power_off(&mut self) {
+        self.out.clear();
+        self.free_at = Instant::ZERO;
+    }
+
+    fn check(&mut self, pieces: Range<u32>) -> (u64, Vec<PieceIndex>) {
+        // What was under way is on disk, and is no piece.
+        self.under_way.retain(|piece, _| !pieces.contains(&piece.0));
+        let layout = self.content.layout();
+        let bytes = pieces.clone().map(|piece| u64::from(layout.piece_len(PieceIndex(piece)))).sum();
+        (bytes, pieces.map(PieceIndex).filter(|piece| self.right.has(*piece)).collect())
+    }
+
+    fn advance(&mut self, mut job: Box<PieceJob>) -> (u64, DiskResult) {
+        let piece = job.piece;
+        let count = self.content.layout().blocks_in(piece);
+        let bytes = job.blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
+        if self.out.insert(piece, bytes).is_some() {
+            self.fault(format!("piece {piece} is sent to the disk while it is there"));
+        }
+        if self.right.has(piece) {
+            self.fault(format!("piece {piece} is written though it is right already"));
+        }
+        if job.front == 0 && !job.written.contains(&true) {
+            self.under_way.remove(&piece);
+        }
+        job.written.resize(count as usize, false);
+        let mut stored = self.under_way.remove(&piece).unwrap_or_default();
+        stored.resize(count as usize, None);
+        if !job.blocks.is_sorted_by_key(|(block, _)| *block) {
+            self.fault(format!("blocks of piece {piece} are not in order"));
+        }
+        for (block, data) in std::mem::take(&mut job.blocks) {
+            let length = self.content.layout().block_len(BlockAddress { piece, block });
+            if block >= count || length != data.len() || job.written[block as usize] {
+                self.fault(format!("block {piece}.{block} of {} bytes is written", data.len()));
+                continue;
+            }
+            job.written[block as usize] = true;
+            stored[block as usize] = Some(data);
+        }
+        while job.written.get(job.front as usize) == Some(&true) {
+            job.front += 1;
+        }
+        let verdict = (job.front == count).then(|| self.judge(piece, &stored, job.wants_digests));
+        if verdict.is_none() {
+            self.under_way.insert(piece, stored);
+        }
+        (bytes, DiskResult::Advanced { job, result: Ok(verdict) })
+    }
+
+    fn judge(&mut self, piece: PieceIndex, stored: &[Option<BlockData>], wants_digests: bool) -> Verdict {
+        let layout = self.content.layout();
+        let is_good = |(block, data): (usize, &Option<BlockData>)| {
+            let request = layout.request_for(BlockAddress { piece, block: block as u32 });
+            data.as_ref().is_some_and(|data| self.content.is_good(request, data))
+        };
+        let passed = stored.iter().enumerate().all(is_good);
+        let digests =
+            || stored.iter().map(|data| digest::sha1(data.as_ref().map_or(&[], BlockData::bytes))).collect();
+        if passed {
+            let digests = if wants_digests { digests() } else { Vec::new() };
+            self.right.insert(piece);
+            Verdict::Passed { digests }
+        } else {
+            Verdict::Failed { digests: digests() }
+        }
+    }
+
+    fn finish_file(&mut self, file: FileIndex) {
+        let Some(span) = self.content.file_map().files().get(file.index()).copied() else {
+            self.fault(format!("file {file:?} does not exist"));
+            return;
+        };
+        let missing = pieces_of(self.content.layout(), span.offset..span.offset + span.length)
+            .find(|piece| !self.right.has(*piece));
+        if let Some(piece) = missing {
+            self.fault(format!("file {file:?} is finished without piece {piece}"));
+        }
+        self.finished.insert(file);
+    }
+
+    fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+}
+
+/// The pieces that hold the payload bytes `range`.
+fn pieces_of(layout: &Layout, range: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
+    let last = range.end.checked_sub(1).filter(|last| *last >= range.start);
+    let ends = last.and_then(|last| Some((layout.piece_at(range.start)?, layout.piece_at(last)?)));
+    ends.into_iter().flat_map(|(first, last)| (first.0..=last.0).map(PieceIndex))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Rng;
+    use crate::engine::order::TorrentId;
+    use crate::hashing::RunningHash;
+
+    const PIECE: PieceIndex = PieceIndex(1);
+
+    fn disk() -> VirtualDisk {
+        let content = Content::new(&[200_000], 65_536, &mut Rng::from_number(1)).unwrap();
+        VirtualDisk::new(content, DiskSpeed::default(), Bitfield::empty(4))
+    }
+
+    fn fresh_job() -> Box<PieceJob> {
+        Box::new(PieceJob {
+            torrent: TorrentId(0),
+            piece: PIECE,
+            hash: RunningHash::default(),
+            front: 0,
+            written: vec![false; 4],
+            blocks: Vec::new(),
+            wants_digests: false,
+        })
+    }
+
+    /// Writes these blocks, the bad ones with wrong bytes.
+    fn advance(
+        disk: &mut VirtualDisk,
+        mut job: Box<PieceJob>,
+        blocks: &[u32],
+        bad: &[u32],
+    ) -> (Box<PieceJob>, Option<Verdict>) {
+        for &block in blocks {
+            let request = disk.content.layout().request_for(BlockAddress { piece: PIECE, block });
+            let is_bad = bad.contains(&block);
+            let data = if is_bad { disk.content.bad_block(request) } else { disk.content.block(request) };
+            job.blocks.push((block, data.unwrap()));
+        }
+        let (_, result) = disk.start(Instant::ZERO, DiskJob::Advance(job));
+        disk.finish(&result);
+        let DiskResult::Advanced { job, result } = result else { panic!("{result:?}") };
+        (job, result.unwrap())
+    }
+
+    #[test]
+    fn a_piece_passes_once_its_front_has_caught_up_with_spilled_blocks() {
+        let mut disk = disk();
+        let (job, verdict) = advance(&mut disk, fresh_job(), &[0, 2], &[]);
+        assert_eq!((job.front, job.written.clone(), verdict), (1, vec![true, false, true, false], None));
+        let (job, verdict) = advance(&mut disk, job, &[1, 3], &[]);
+        assert_eq!((job.front, verdict), (4, Some(Verdict::Passed { digests: Vec::new() })));
+        assert!(disk.right().has(PIECE));
+        assert_eq!(disk.take_faults(), [""; 0]);
+    }
+
+    #[test]
+    fn a_piece_with_a_bad_block_fails_and_can_be_written_again() {
+        let mut disk = disk();
+        let (_, verdict) = advance(&mut disk, fresh_job(), &[0, 1, 2, 3], &[2]);
+        let Some(Verdict::Failed { digests: first }) = verdict else { panic!("{verdict:?}") };
+        assert!(!disk.right().has(PIECE));
+        let again = Box::new(PieceJob { wants_digests: true, ..*fresh_job() });
+        let (_, verdict) = advance(&mut disk, again, &[0, 1, 2, 3], &[]);
+        let Some(Verdict::Passed { digests: second }) = verdict else { panic!("{verdict:?}") };
+        let differing: Vec<usize> = (0..4).filter(|block| first[*block] != second[*block]).collect();
+        assert_eq!(differing, [2]);
+        assert_eq!(disk.take_faults(), [""; 0]);
+    }
+
+    #[test]
+    fn what_no_disk_should_be_asked_is_a_fault() {
+        let mut disk = disk();
+        let (job, _) = advance(&mut disk, fresh_job(), &[0], &[]);
+        advance(&mut disk, job, &[0], &[]);
+        disk.start(Instant::ZERO, DiskJob::FinishFile { torrent: TorrentId(0), file: FileIndex(0) });
+        assert_eq!(disk.take_faults().len(), 2);
+    }
+
+    #[test]
+    fn jobs_are_done_one_after_the_other() {
+        let mut disk = disk();
+        let (first, _) = disk.start(Instant::ZERO, DiskJob::Check { torrent: TorrentId(0), pieces: 0..4 });
+        let (second, _) = disk.start(Instant::ZERO, DiskJob::Open { torrent: TorrentId(0) });
+        assert!(first >= Instant::ZERO + Duration::from_micros(700));
+        assert_eq!(second, first + DiskSpeed::default().latency);
+    }
+}

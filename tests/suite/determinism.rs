@@ -1,0 +1,65 @@
+//! The same seed and the same inputs give the same actions: in one process, and in another.
+
+use std::process::Command;
+
+use btget::base::time::Duration;
+use btget::sim::liar::Lie;
+use btget::sim::link::LinkKind;
+use btget::sim::scenario::Scenario;
+use btget::sim::world::Departure;
+
+/// Set in the other process: which seed to run, and over which links.
+const ASKED: &str = "BTGET_TEST_DIGEST_OF";
+
+/// A swarm in which a bit of everything happens.
+fn digest(seed: u64, links: LinkKind) -> u64 {
+    let scenario = Scenario::new(seed)
+        .files(&[1_000_000, 0, 1_097_152], 32_768)
+        .links(links)
+        .uneven_lines()
+        .spread(Duration::from_secs(5))
+        .seeds(1)
+        .leechers(6)
+        .liar(Lie::BadBlocks { every: 10 })
+        .liar(Lie::Disconnects);
+    let mut swarm = scenario.build().unwrap();
+    swarm.world.stop_in(swarm.leechers[0], Duration::from_secs(3), Departure::Off);
+    swarm.world.start_in(swarm.leechers[0], Duration::from_secs(20));
+    let report = swarm.finish(Duration::from_secs(600));
+    assert!(report.is_done && report.steps > 2_000, "{report}");
+    report.digest
+}
+
+#[test]
+fn the_same_seed_does_the_same_and_another_does_not() {
+    for links in [LinkKind::Messages, LinkKind::Wire] {
+        let first = digest(1, links);
+        assert_eq!(first, digest(1, links), "{links:?}");
+        assert_ne!(first, digest(2, links), "{links:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_does_the_same_in_another_process() {
+    for (links, name) in [(LinkKind::Messages, "messages"), (LinkKind::Wire, "wire")] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "determinism::tells_another_process_its_digest", "--nocapture"])
+            .env(ASKED, name)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let expected = format!("digest {:016x}", digest(7, links));
+        assert!(text.contains(&expected), "{expected} is not in:\n{text}");
+    }
+}
+
+/// The other process's part; a test of nothing when it runs by itself.
+#[test]
+fn tells_another_process_its_digest() {
+    let links = match std::env::var(ASKED).as_deref() {
+        Ok("messages") => LinkKind::Messages,
+        Ok("wire") => LinkKind::Wire,
+        _ => return,
+    };
+    println!("digest {:016x}", digest(7, links));
+}

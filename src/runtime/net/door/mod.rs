@@ -4,3 +4,4 @@
 //! held in one place. Who is spoken to, when, and what is said is for the callers.
 
 pub mod http;
+pub mod tcp;

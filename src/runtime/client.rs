@@ -1,0 +1,288 @@
+//! The client: starts the engine and everything around it, and is how front-ends speak to it.
+//!
+//! Threads: one for the engine and all peer sockets, one for HTTP, as many workers for the disk as there
+//! are processors. A [`Client`] is a handle; it holds no state of torrents. Front-ends give orders, hear
+//! notices and ask for snapshots.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+use super::clock::Clock;
+use super::disk::{self, DiskPool, FileSpec, Storage, Target};
+use super::driver::{Event, Handle, Parts};
+use super::http::HttpWorker;
+use super::net::buffers::BufferPool;
+pub use super::net::door::tcp::Listen;
+use super::net::door::tcp;
+use crate::base::random::Rng;
+use crate::engine::input::Input;
+use crate::engine::notice::Notice;
+use crate::engine::order::{Order, TorrentId, TorrentSpec};
+use crate::engine::session::Session;
+use crate::engine::settings::Settings;
+use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::metainfo::Metainfo;
+
+/// Ports tried when none is chosen: above the well-known ones, below those that systems give out.
+const RANDOM_PORTS: RangeInclusive<u16> = 10_000..=32_000;
+/// Random ports tried before the system is asked for one.
+const RANDOM_TRIES: usize = 20;
+/// Events that the engine's thread takes before it lets its connections run.
+const EVENT_BATCH: usize = 64;
+/// Files kept open at the most; fewer when the system allows fewer.
+const OPEN_FILES: u64 = 256;
+
+/// How a client is to run.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Ports to listen on, the first free one; a random one when `None`.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// The engine's choices; the port and the families are filled in here.
+    pub engine: Settings,
+}
+
+/// A torrent to add, and where its files go.
+#[derive(Clone, Debug)]
+pub struct NewTorrent {
+    /// The torrent.
+    pub metainfo: Arc<Metainfo>,
+    /// Where its files go.
+    pub target: Target,
+    /// What takes the place of the torrent's name in its files' paths.
+    pub output: Option<PathBuf>,
+    /// Peers that a person named.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers that a person named, each a tier of its own after the torrent's.
+    pub trackers: Vec<String>,
+}
+
+/// Why a client could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No port to listen on.
+    #[error("cannot listen on {ports}: {error}")]
+    Listen {
+        /// The ports tried, in words.
+        ports: String,
+        /// The system's word for it.
+        error: io::Error,
+    },
+    /// The system refuses a thread or a runtime.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// A running client. Dropping it ends it at once; see [`Client::shut_down`] for a polite end.
+pub struct Client {
+    events: UnboundedSender<Event>,
+    notices: UnboundedReceiver<Notice>,
+    disk: Arc<DiskPool>,
+    engine: Option<thread::JoinHandle<()>>,
+    next_torrent: AtomicU32,
+    port: u16,
+}
+
+impl Client {
+    /// Listens and starts all threads.
+    pub fn start(settings: ClientSettings) -> Result<Client, ClientError> {
+        let rng = Rng::from_seed(rand::random());
+        let (port, listeners) = listen(&settings, &mut rng.fork("port"))?;
+        let (events, received) = unbounded_channel();
+        let (notices, heard) = unbounded_channel();
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let open_files = (disk::raise_file_limit() / 2).min(OPEN_FILES) as usize;
+        let results = events.clone();
+        let disk = Arc::new(DiskPool::start(cores, open_files, move |result| {
+            // The engine's thread is gone only when no result matters any more.
+            let _ = results.send(Event::from(result));
+        })?);
+        let http = HttpWorker::start()?;
+        let families = (settings.listen.v4, settings.listen.v6);
+        let engine = Settings { listen_port: port, families, ..settings.engine };
+        let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
+        let (for_engine, for_events) = (disk.clone(), events.clone());
+        let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let clock = Clock::start();
+            let parts = Parts {
+                session: Session::new(Arc::new(engine), rng, clock.now()),
+                clock,
+                disk: for_engine,
+                http,
+                pool,
+                events: for_events,
+                notices,
+            };
+            run(parts, listeners, received);
+        })?;
+        Ok(Client { events, notices: heard, disk, engine: Some(thread), next_torrent: AtomicU32::new(0), port })
+    }
+
+    /// The port that peers can reach it at.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Adds a torrent: it is checked, and downloaded as far as it is not there.
+    pub fn add(&self, torrent: NewTorrent) -> TorrentId {
+        let id = TorrentId(self.next_torrent.fetch_add(1, Ordering::Relaxed));
+        let metainfo = &torrent.metainfo;
+        let layout = Arc::new(metainfo.layout.clone());
+        let file_map = Arc::new(metainfo.file_map.clone());
+        let files = file_specs(metainfo, torrent.output.as_deref());
+        let hashes = metainfo.piece_hashes.clone();
+        let storage = Storage::new(torrent.target, files, file_map.clone(), layout.clone(), hashes.clone());
+        self.disk.add_torrent(id, storage);
+        let mut trackers = metainfo.trackers.clone();
+        trackers.extend(torrent.trackers.into_iter().map(|tracker| vec![tracker]));
+        let spec = TorrentSpec {
+            info_hashes: metainfo.info_hashes,
+            layout,
+            piece_hashes: hashes,
+            file_map,
+            is_private: metainfo.is_private,
+            trackers,
+        };
+        self.order(Order::AddTorrent { torrent: id, spec: Box::new(spec) });
+        if !torrent.peers.is_empty() {
+            self.order(Order::AddPeers { torrent: id, addresses: torrent.peers });
+        }
+        id
+    }
+
+    /// Stops a torrent; [`Notice::Stopped`] follows.
+    pub fn stop(&self, torrent: TorrentId) {
+        self.order(Order::StopTorrent { torrent });
+    }
+
+    /// All torrents as they are now; empty once the client has ended.
+    pub async fn snapshot(&self, detail: Detail) -> SessionSnapshot {
+        let (answer, answered) = oneshot::channel();
+        // An engine that has ended drops the question, and the answer is empty.
+        let _ = self.events.send(Event::Snapshot(detail, answer));
+        answered.await.unwrap_or_default()
+    }
+
+    /// The next notice; `None` once the client has ended. May be dropped while it waits.
+    pub async fn notice(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+
+    /// Stops every torrent, tells the trackers, and ends; within `within`, whatever does not answer.
+    pub async fn shut_down(mut self, within: Duration) {
+        let snapshot = self.snapshot(Detail::Totals).await;
+        let mut left = snapshot.torrents.len();
+        for torrent in snapshot.torrents {
+            self.stop(torrent.torrent);
+        }
+        let all_stopped = async {
+            while left > 0 {
+                match self.notice().await {
+                    Some(Notice::Stopped { .. }) => left -= 1,
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        // What has not stopped by then is ended all the same.
+        let _ = tokio::time::timeout(within, all_stopped).await;
+    }
+
+    fn order(&self, order: Order) {
+        // After the end there is nobody to take orders, and nothing to do.
+        let _ = self.events.send(Event::Input(Input::OrderGiven(order)));
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The thread may have ended by itself.
+        let _ = self.events.send(Event::End);
+        if let Some(engine) = self.engine.take() {
+            let _ = engine.join();
+        }
+    }
+}
+
+/// The engine's thread.
+fn run(parts: Parts, listeners: Vec<TcpListener>, mut received: UnboundedReceiver<Event>) {
+    let built = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "cannot start the engine"),
+    };
+    runtime.block_on(async move {
+        let handle = Handle::new(parts);
+        for listener in listeners {
+            match tcp::listener(listener) {
+                Ok(listener) => drop(spawn_local(handle.clone().listen(listener))),
+                Err(error) => tracing::error!(%error, "cannot listen"),
+            }
+        }
+        spawn_local(handle.clone().keep_time());
+        let mut batch = Vec::with_capacity(EVENT_BATCH);
+        loop {
+            if received.recv_many(&mut batch, EVENT_BATCH).await == 0 {
+                return;
+            }
+            for event in batch.drain(..) {
+                if !handle.on_event(event) {
+                    return;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+fn listen(settings: &ClientSettings, rng: &mut Rng) -> Result<(u16, Vec<TcpListener>), ClientError> {
+    let ports: Vec<u16> = match &settings.ports {
+        Some(ports) => ports.clone().collect(),
+        None => {
+            let (first, count) = (*RANDOM_PORTS.start(), RANDOM_PORTS.len());
+            let random = (0..RANDOM_TRIES).map(|_| first + rng.below(count) as u16);
+            random.chain([0]).collect()
+        }
+    };
+    let mut failure = io::Error::other("no port is given");
+    for port in ports {
+        match settings.listen.bind(port) {
+            Ok(listeners) => {
+                let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
+                return Ok((bound.map_or(port, |address| address.port()), listeners));
+            }
+            Err(error) => failure = error,
+        }
+    }
+    let ports = match &settings.ports {
+        Some(ports) if ports.start() == ports.end() => format!("port {}", ports.start()),
+        Some(ports) => format!("any port of {}-{}", ports.start(), ports.end()),
+        None => "any port".to_owned(),
+    };
+    Err(ClientError::Listen { ports, error: failure })
+}
+
+fn file_specs(metainfo: &Metainfo, output: Option<&std::path::Path>) -> Vec<FileSpec> {
+    let spec = |file| {
+        let path = PathBuf::from(metainfo.path_of(file));
+        let path = match output {
+            Some(output) if metainfo.has_folder => output.join(&file.path),
+            Some(output) => output.to_owned(),
+            None => path,
+        };
+        FileSpec { path, executable: file.attributes.executable, skip: file.attributes.symlink }
+    };
+    metainfo.files.iter().map(spec).collect()
+}

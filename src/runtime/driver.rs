@@ -1,0 +1,325 @@
+//! Drives the engine on its thread: takes turns with what happens, does what it wants done.
+//!
+//! One thread holds one [`Driver`] and all peer sockets. A turn borrows it, hands one input to the session,
+//! drains the actions into outboxes and job lists, and lets go before anybody is woken. Doing an action
+//! never calls the session; what comes of it is a later input. Nothing is borrowed across an await.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_local;
+
+use super::clock::Clock;
+use super::disk::DiskPool;
+use super::http::HttpWorker;
+use super::net::buffers::BufferPool;
+use super::net::connection::{Connection, Peer, Scratch};
+use super::net::door::tcp;
+use crate::base::index::BlockRequest;
+use crate::base::time::Instant;
+use crate::engine::action::{Action, Direction};
+use crate::engine::disk_job::{DiskError, DiskResult};
+use crate::engine::input::{ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport};
+use crate::engine::notice::Notice;
+use crate::engine::order::TorrentId;
+use crate::engine::session::Session;
+use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::wire::peer::stream::PeerStream;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// After a failure to accept, such as too many open files, listening rests so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What other threads tell the engine's thread.
+pub(crate) enum Event {
+    /// For the session.
+    Input(Input),
+    /// Blocks were read for a peer.
+    UploadRead(ConnectionId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
+    /// Somebody wants to see the session.
+    Snapshot(Detail, oneshot::Sender<SessionSnapshot>),
+    /// The thread is to end.
+    End,
+}
+
+impl From<DiskResult> for Event {
+    fn from(result: DiskResult) -> Event {
+        Event::Input(Input::DiskFinished(result))
+    }
+}
+
+/// What the engine's thread works with.
+pub(crate) struct Parts {
+    pub(crate) session: Session,
+    pub(crate) clock: Clock,
+    pub(crate) disk: Arc<DiskPool>,
+    pub(crate) http: HttpWorker,
+    pub(crate) pool: Arc<BufferPool>,
+    pub(crate) events: UnboundedSender<Event>,
+    pub(crate) notices: UnboundedSender<Notice>,
+}
+
+struct Driver {
+    session: Session,
+    peers: HashMap<ConnectionId, Rc<Peer>>,
+    next_connection: u32,
+    /// When the timer will fire.
+    armed: Option<Instant>,
+    is_crowded: bool,
+    /// Peers with something new in their outbox or flags.
+    dirty: Vec<Rc<Peer>>,
+}
+
+struct Outside {
+    clock: Clock,
+    disk: Arc<DiskPool>,
+    http: HttpWorker,
+    pool: Arc<BufferPool>,
+    scratch: Scratch,
+    events: UnboundedSender<Event>,
+    notices: UnboundedSender<Notice>,
+    timer: Notify,
+}
+
+/// The driver, as the tasks of its thread share it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    driver: Rc<RefCell<Driver>>,
+    outside: Rc<Outside>,
+}
+
+impl Handle {
+    pub(crate) fn new(parts: Parts) -> Handle {
+        let driver = Driver {
+            session: parts.session,
+            peers: HashMap::new(),
+            next_connection: 0,
+            armed: None,
+            is_crowded: false,
+            dirty: Vec::new(),
+        };
+        let outside = Outside {
+            clock: parts.clock,
+            disk: parts.disk,
+            http: parts.http,
+            scratch: Scratch::new(parts.pool.clone()),
+            pool: parts.pool,
+            events: parts.events,
+            notices: parts.notices,
+            timer: Notify::new(),
+        };
+        Handle { driver: Rc::new(RefCell::new(driver)), outside: Rc::new(outside) }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<BufferPool> {
+        &self.outside.pool
+    }
+
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.outside.scratch
+    }
+
+    pub(crate) fn peer(&self, connection: ConnectionId) -> Option<Rc<Peer>> {
+        self.driver.borrow().peers.get(&connection).cloned()
+    }
+
+    pub(crate) fn remove_peer(&self, connection: ConnectionId) {
+        self.driver.borrow_mut().peers.remove(&connection);
+    }
+
+    /// Hands the session one input and does what follows.
+    pub(crate) fn turn(&self, input: Input) {
+        self.take_turn(|session, now| session.handle_input(now, input));
+    }
+
+    fn take_turn(&self, act: impl FnOnce(&mut Session, Instant)) {
+        let mut driver = self.driver.borrow_mut();
+        let now = self.outside.clock.now();
+        let is_crowded = self.outside.pool.is_crowded(driver.is_crowded);
+        if is_crowded != driver.is_crowded {
+            driver.is_crowded = is_crowded;
+            driver.session.handle_input(now, Input::BuffersCrowded(is_crowded));
+        }
+        act(&mut driver.session, now);
+        while let Some(action) = driver.session.poll_action() {
+            self.perform(&mut driver, action);
+        }
+        let deadline = driver.session.poll_timeout().map(|(at, _)| at);
+        let is_earlier = deadline.is_some_and(|at| driver.armed.is_none_or(|armed| at < armed));
+        if is_earlier {
+            driver.armed = deadline;
+        }
+        let dirty = std::mem::take(&mut driver.dirty);
+        drop(driver);
+        dirty.iter().for_each(|peer| peer.wake());
+        if is_earlier {
+            self.outside.timer.notify_one();
+        }
+    }
+
+    fn perform(&self, driver: &mut Driver, action: Action) {
+        match action {
+            Action::Dial { dial, address } => {
+                spawn_local(self.clone().connect(dial, address));
+            }
+            Action::SendHandshake { connection, handshake } => {
+                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_handshake(&handshake));
+            }
+            Action::Send { connection, message } => {
+                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push(&message));
+            }
+            Action::Allow { connection, direction: Direction::Down, bytes } => {
+                driver.with_peer(connection, |peer| peer.allow(bytes));
+            }
+            // Nothing limits the way up so far, and no connection waits for it.
+            Action::Allow { direction: Direction::Up, .. } => {}
+            Action::Upload { connection, torrent, blocks } => {
+                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_uploads(torrent, blocks));
+            }
+            Action::Retract { connection, blocks } => {
+                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().retract(&blocks));
+            }
+            Action::Close { connection, reason } => {
+                tracing::debug!(?connection, %reason, "close");
+                driver.with_peer(connection, |peer| peer.close());
+            }
+            Action::Disk(job) => self.outside.disk.submit(job),
+            Action::FetchHttp { fetch, request } => {
+                let events = self.outside.events.clone();
+                self.outside.http.fetch(*request, move |result| answer(&events, fetch, result));
+            }
+            Action::Notify(notice) => {
+                // Whoever watches may have left: that is no reason to stop.
+                let _ = self.outside.notices.send(*notice);
+            }
+        }
+    }
+
+    /// Has a worker read blocks for a peer.
+    pub(crate) fn read_upload(&self, connection: ConnectionId, torrent: TorrentId, blocks: Vec<BlockRequest>) {
+        let events = self.outside.events.clone();
+        let asked = blocks.clone();
+        let done = move |result| {
+            // The engine's thread is gone only when nobody waits for the blocks any more.
+            let _ = events.send(Event::UploadRead(connection, asked, result));
+        };
+        self.outside.disk.submit_upload(torrent, blocks, Vec::new(), Box::new(done));
+    }
+
+    fn on_upload_read(
+        &self,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+        result: Result<Vec<u8>, DiskError>,
+    ) {
+        let Some(peer) = self.peer(connection) else { return };
+        match result {
+            Ok(bytes) => {
+                peer.outbox.borrow_mut().push_batch(blocks, bytes);
+                peer.wake();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read what a peer asks for");
+                peer.close();
+            }
+        }
+    }
+
+    /// Takes what other threads tell. False once the thread is to end.
+    pub(crate) fn on_event(&self, event: Event) -> bool {
+        match event {
+            Event::Input(input) => self.turn(input),
+            Event::UploadRead(connection, blocks, result) => self.on_upload_read(connection, &blocks, result),
+            Event::Snapshot(detail, answer) => {
+                let driver = self.driver.borrow();
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(driver.session.snapshot(self.outside.clock.now(), detail));
+            }
+            Event::End => return false,
+        }
+        true
+    }
+
+    /// Wakes the session at its deadlines, for ever.
+    pub(crate) async fn keep_time(self) {
+        loop {
+            let armed = self.driver.borrow().armed;
+            let due = async {
+                match armed {
+                    Some(at) => tokio::time::sleep_until(self.outside.clock.to_timer(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {
+                    self.driver.borrow_mut().armed = None;
+                    self.take_turn(Session::handle_timeout);
+                }
+                () = self.outside.timer.notified() => {}
+            }
+        }
+    }
+
+    /// Accepts connections, for ever.
+    pub(crate) async fn listen(self, listener: TcpListener) {
+        loop {
+            match tcp::accept(&listener).await {
+                Ok((stream, address)) => self.open(stream, address, Origin::Accepted),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connect(self, dial: DialId, address: SocketAddr) {
+        match tokio::time::timeout(CONNECT_TIMEOUT, tcp::connect(address)).await {
+            Ok(Ok(stream)) => self.open(stream, address, Origin::Dialled(dial)),
+            Ok(Err(_)) | Err(_) => self.turn(Input::DialFailed { dial }),
+        }
+    }
+
+    fn open(&self, stream: TcpStream, address: SocketAddr, origin: Origin) {
+        let connection = {
+            let mut driver = self.driver.borrow_mut();
+            let connection = ConnectionId(driver.next_connection);
+            driver.next_connection += 1;
+            driver.peers.insert(connection, Rc::new(Peer::new()));
+            connection
+        };
+        self.turn(Input::ConnectionOpened {
+            connection,
+            address,
+            origin,
+            transport: Transport::Tcp,
+            encrypted: false,
+        });
+        let task = Connection { id: connection, driver: self.clone(), stream, decoder: PeerStream::new() };
+        spawn_local(task.run());
+    }
+}
+
+impl Driver {
+    /// Does something to a connection, if it still is one, and has it woken after the turn.
+    fn with_peer(&mut self, connection: ConnectionId, act: impl FnOnce(&Peer)) {
+        let Some(peer) = self.peers.get(&connection) else { return };
+        act(peer);
+        if !self.dirty.last().is_some_and(|last| Rc::ptr_eq(last, peer)) {
+            self.dirty.push(peer.clone());
+        }
+    }
+}
+
+fn answer(events: &UnboundedSender<Event>, fetch: FetchId, result: Result<HttpAnswer, HttpFailure>) {
+    // The engine's thread is gone only when no tracker matters any more.
+    let _ = events.send(Event::Input(Input::HttpFinished { fetch, result }));
+}

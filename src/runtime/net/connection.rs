@@ -1,0 +1,228 @@
+//! One peer connection's task: reads, decodes and takes turns; writes what its outbox holds.
+//!
+//! The task owns no read buffer. It reads into the scratch that all connections share; a large read hands
+//! the scratch over, and its blocks are slices of it, a small one is copied. It takes at most
+//! [`READ_BUDGET`] bytes a wake, then lets others run.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::buffers::{BufferPool, LARGEST, PooledBuffer};
+use super::outbox::Outbox;
+use crate::base::block_data::{BlockData, Buffer};
+use crate::engine::input::{CloseCause, ConnectionId, Input};
+use crate::runtime::driver::Handle;
+use crate::wire::peer::stream::PeerStream;
+
+/// Bytes that a task reads before it lets others run.
+const READ_BUDGET: usize = 512 * 1024;
+/// A read of so many bytes hands its buffer over; a smaller one is copied.
+const HAND_OVER: usize = 128 * 1024;
+
+/// What the driver and a connection's task share.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) outbox: RefCell<Outbox>,
+    /// Set once the connection is to end.
+    is_closing: Cell<bool>,
+    /// How many more bytes may be read.
+    allowance: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+    /// Whether the task is running: it looks at everything before it rests, so it needs no waking.
+    is_running: Cell<bool>,
+}
+
+impl Peer {
+    pub(crate) fn new() -> Peer {
+        Peer {
+            outbox: RefCell::default(),
+            is_closing: Cell::new(false),
+            // What comes before the handshake is bounded by its deadline.
+            allowance: Cell::new(LARGEST as u64),
+            waker: RefCell::default(),
+            is_running: Cell::new(false),
+        }
+    }
+
+    /// Has the task look at its outbox and flags.
+    pub(crate) fn wake(&self) {
+        if self.is_running.get() {
+            return;
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closing.set(true);
+        self.wake();
+    }
+
+    /// Lets `bytes` more be read.
+    pub(crate) fn allow(&self, bytes: u64) {
+        self.allowance.set(self.allowance.get().saturating_add(bytes));
+        self.wake();
+    }
+
+    fn spend(&self, bytes: usize) {
+        if self.allowance.get() != u64::MAX {
+            self.allowance.set(self.allowance.get().saturating_sub(bytes as u64));
+        }
+    }
+}
+
+/// The buffer that all connections of a thread read into.
+pub(crate) struct Scratch {
+    pool: Arc<BufferPool>,
+    buffer: Cell<Option<PooledBuffer>>,
+}
+
+impl Scratch {
+    pub(crate) fn new(pool: Arc<BufferPool>) -> Scratch {
+        Scratch { pool, buffer: Cell::new(None) }
+    }
+
+    fn take(&self) -> PooledBuffer {
+        self.buffer.take().unwrap_or_else(|| self.pool.take(LARGEST))
+    }
+
+    fn put_back(&self, buffer: PooledBuffer) {
+        self.buffer.set(Some(buffer));
+    }
+}
+
+/// A connection's task.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) driver: Handle,
+    pub(crate) stream: TcpStream,
+    pub(crate) decoder: PeerStream,
+}
+
+impl Connection {
+    /// Runs until the connection ends, then says so, once.
+    pub(crate) async fn run(mut self) {
+        let peer = self.driver.peer(self.id);
+        let Some(peer) = peer else { return };
+        let cause = poll_fn(|cx| {
+            *peer.waker.borrow_mut() = Some(cx.waker().clone());
+            peer.is_running.set(true);
+            let polled = self.poll(cx, &peer);
+            peer.is_running.set(false);
+            polled
+        })
+        .await;
+        // The last words, such as a reject or a handshake, go out if the system takes them at once.
+        if cause == CloseCause::Asked {
+            let unsent = peer.outbox.borrow().unsent().to_vec();
+            let _ = self.stream.try_write(&unsent);
+        }
+        self.driver.remove_peer(self.id);
+        self.driver.turn(Input::ConnectionClosed { connection: self.id, cause });
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<CloseCause> {
+        let mut budget = READ_BUDGET;
+        loop {
+            if peer.is_closing.get() {
+                return Poll::Ready(CloseCause::Asked);
+            }
+            if self.poll_send(cx, peer).is_err() {
+                return Poll::Ready(CloseCause::Network);
+            }
+            if peer.is_closing.get() {
+                return Poll::Ready(CloseCause::Asked);
+            }
+            match self.poll_receive(cx, peer) {
+                Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
+                Poll::Ready(Err(cause)) => return Poll::Ready(cause),
+                Poll::Pending => return Poll::Pending,
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes as much of the outbox as the socket takes.
+    fn poll_send(&mut self, cx: &mut Context<'_>, peer: &Peer) -> io::Result<()> {
+        loop {
+            let mut outbox = peer.outbox.borrow_mut();
+            if let Some((torrent, batch)) = outbox.next_batch() {
+                self.driver.read_upload(self.id, torrent, batch);
+            }
+            if outbox.unsent().is_empty() {
+                return Ok(());
+            }
+            let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, outbox.unsent()) else {
+                return Ok(());
+            };
+            let blocks = outbox.on_sent(written?);
+            drop(outbox);
+            if !blocks.is_empty() {
+                self.driver.turn(Input::Uploaded { connection: self.id, blocks });
+            }
+        }
+    }
+
+    /// Reads once and takes a turn with what came; says how many bytes.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<Result<usize, CloseCause>> {
+        let pool = self.driver.pool();
+        if peer.allowance.get() == 0 || (pool.is_full() && !pool.wait_for_room(cx.waker())) {
+            return Poll::Pending;
+        }
+        let scratch = self.driver.scratch();
+        let mut buffer = scratch.take();
+        let tail = self.decoder.tail().len();
+        buffer.bytes_mut()[..tail].copy_from_slice(self.decoder.tail());
+        let mut space = ReadBuf::new(&mut buffer.bytes_mut()[tail..]);
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut space);
+        let count = space.filled().len();
+        match read {
+            Poll::Ready(Ok(())) if count > 0 => {}
+            other => {
+                scratch.put_back(buffer);
+                return other.map(|read| Err(read.map_or(CloseCause::Network, |()| CloseCause::ByPeer)));
+            }
+        }
+        peer.spend(count);
+        let mut messages = Vec::new();
+        let filled = tail + count;
+        let decoded = if count >= HAND_OVER {
+            let shared: Arc<dyn Buffer> = Arc::new(buffer);
+            let block = |range: std::ops::Range<usize>| slice(&shared, range);
+            self.decoder.feed(&shared.bytes()[..filled], block, &mut messages)
+        } else {
+            let mut copy: Option<Arc<dyn Buffer>> = None;
+            let bytes = &buffer.bytes()[..filled];
+            let block = |range: std::ops::Range<usize>| {
+                let shared = copy.get_or_insert_with(|| {
+                    let mut kept = pool.take(filled);
+                    kept.bytes_mut()[..filled].copy_from_slice(bytes);
+                    Arc::new(kept)
+                });
+                slice(shared, range)
+            };
+            let decoded = self.decoder.feed(bytes, block, &mut messages);
+            scratch.put_back(buffer);
+            decoded
+        };
+        if !messages.is_empty() {
+            self.driver.turn(Input::MessagesReceived { connection: self.id, messages });
+        }
+        Poll::Ready(decoded.map(|()| count).map_err(|_| CloseCause::Malformed))
+    }
+}
+
+fn slice(buffer: &Arc<dyn Buffer>, range: std::ops::Range<usize>) -> BlockData {
+    BlockData::new(buffer.clone(), range.start, range.len()).expect("the decoder gives ranges of what it was fed")
+}

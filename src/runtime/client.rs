@@ -23,8 +23,8 @@ use super::disk::{self, DiskPool, FileSpec, Storage, Target};
 use super::driver::{Event, Handle, Parts};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
-pub use super::net::door::tcp::Listen;
 use super::net::door::tcp;
+pub use super::net::door::tcp::Listen;
 use crate::base::random::Rng;
 use crate::engine::input::Input;
 use crate::engine::notice::Notice;
@@ -127,7 +127,14 @@ impl Client {
             };
             run(parts, listeners, received);
         })?;
-        Ok(Client { events, notices: heard, disk, engine: Some(thread), next_torrent: AtomicU32::new(0), port })
+        Ok(Client {
+            events,
+            notices: heard,
+            disk,
+            engine: Some(thread),
+            next_torrent: AtomicU32::new(0),
+            port,
+        })
     }
 
     /// The port that peers can reach it at.

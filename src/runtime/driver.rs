@@ -26,7 +26,9 @@ use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, Direction};
 use crate::engine::disk_job::{DiskError, DiskResult};
-use crate::engine::input::{ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport};
+use crate::engine::input::{
+    ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
+};
 use crate::engine::notice::Notice;
 use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
@@ -204,7 +206,12 @@ impl Handle {
     }
 
     /// Has a worker read blocks for a peer.
-    pub(crate) fn read_upload(&self, connection: ConnectionId, torrent: TorrentId, blocks: Vec<BlockRequest>) {
+    pub(crate) fn read_upload(
+        &self,
+        connection: ConnectionId,
+        torrent: TorrentId,
+        blocks: Vec<BlockRequest>,
+    ) {
         let events = self.outside.events.clone();
         let asked = blocks.clone();
         let done = move |result| {

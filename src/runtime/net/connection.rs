@@ -224,5 +224,6 @@ impl Connection {
 }
 
 fn slice(buffer: &Arc<dyn Buffer>, range: std::ops::Range<usize>) -> BlockData {
-    BlockData::new(buffer.clone(), range.start, range.len()).expect("the decoder gives ranges of what it was fed")
+    BlockData::new(buffer.clone(), range.start, range.len())
+        .expect("the decoder gives ranges of what it was fed")
 }

@@ -1,4 +1,4 @@
-//! btget, a command-line BitTorrent client: the library behind the program.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod base;
 pub mod cli;

@@ -52,10 +52,10 @@ pub const KNOWN_PEERS: usize = 3_000;
 pub const BANNED_PEERS: usize = 3_000;
 /// Addresses remembered at which we met ourselves.
 pub const OWN_ADDRESSES: usize = 64;
-/// Failed pieces of a torrent whose block digests are kept, to find who spoiled them.
-pub const FAILED_PIECES: usize = 64;
-/// Failures of one piece whose block digests are kept.
-pub const FAILURES_OF_PIECE: usize = 8;
+/// Failures of pieces of a torrent whose block digests are kept, to find who spoiled them.
+pub const FAILED_PIECES: usize = 256;
+/// Blocks of failed pieces whose digests are kept.
+pub const FAILED_BLOCKS: usize = 65_536;
 /// Incoming connections from one IP address, but for loopback and private ones.
 pub const CONNECTIONS_PER_IP: usize = 8;
 

@@ -1,2 +1,6 @@
-//! One file per promise.
+//! The promises of btget, one file each.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod loopback;
 mod metainfo;

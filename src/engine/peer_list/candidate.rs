@@ -11,6 +11,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(40);
 /// The wait of any other peer, times its failures and one.
 const RETRY_STRANGER: Duration = Duration::from_secs(60);
+/// The longest wait of all.
+const RETRY_STRANGER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Where we stand with a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,14 +47,13 @@ impl Candidate {
         }
     }
 
-    /// Whom to dial first: the greatest of those whose time has come.
+    /// How good a dial it is: the greatest is dialled first, the least forgotten first.
     pub(super) fn rank(&self) -> impl Ord + use<> {
-        (Reverse(self.failures), self.has_worked, self.source, self.tie_break)
+        (self.is_worth_waiting_for(), Reverse(self.failures), self.source, self.tie_break)
     }
 
-    /// Whom to forget first: the least.
-    pub(super) fn worth(&self) -> impl Ord + use<> {
-        (self.is_worth_waiting_for(), Reverse(self.failures), self.source)
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.contact, Contact::Apart { until } if until <= now)
     }
 
     fn is_worth_waiting_for(&self) -> bool {
@@ -61,7 +62,7 @@ impl Candidate {
 
     pub(super) fn improve_source(&mut self, now: Instant, source: PeerSource) {
         self.source = source;
-        if let Contact::Apart { until } = &mut self.contact {
+        if let (Contact::Apart { until }, PeerSource::Person) = (&mut self.contact, source) {
             // A person who names a peer means to have it tried.
             *until = now.min(*until);
         }
@@ -91,7 +92,7 @@ impl Candidate {
             let doublings = self.failures.saturating_sub(1).min(10);
             (RETRY_FIRST * (1 << doublings)).min(RETRY_MAX)
         } else {
-            RETRY_STRANGER.saturating_mul(self.failures.saturating_add(1))
+            RETRY_STRANGER.saturating_mul(self.failures.saturating_add(1)).min(RETRY_STRANGER_MAX)
         }
     }
 }

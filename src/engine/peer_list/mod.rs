@@ -82,7 +82,7 @@ impl PeerList {
             }
             return false;
         }
-        if self.candidates.len() >= limit::KNOWN_PEERS && !self.weed(now, source) {
+        if self.candidates.len() >= limit::KNOWN_PEERS && !self.weed(source) {
             return false;
         }
         let tie_break = self.rng.next_u32();
@@ -94,9 +94,10 @@ impl PeerList {
     /// The best peer that may be dialled at `now`; it counts as being dialled from here on, until
     /// [`on_connected`](PeerList::on_connected) or [`on_dial_failed`](PeerList::on_dial_failed).
     pub fn pick_dial(&mut self, now: Instant) -> Option<SocketAddr> {
-        let due = self.due.iter().take_while(|(at, _)| *at <= now);
-        let ranked = due.filter_map(|(_, address)| Some((self.candidates.get(address)?.rank(), *address)));
-        let (_, best) = ranked.max()?;
+        self.next_dial_at().filter(|at| *at <= now)?;
+        let due = self.candidates.iter().filter(|(_, peer)| peer.is_due(now));
+        let (best, _) = due.max_by_key(|(_, peer)| peer.rank())?;
+        let best = *best;
         self.change(best, Candidate::on_dialled);
         Some(best)
     }
@@ -126,17 +127,15 @@ impl PeerList {
     /// Never again speak to a peer.
     pub fn ban(&mut self, address: SocketAddr) {
         let address = canonical(address);
-        if self.banned_ports.len() >= limit::BANNED_PEERS {
-            self.banned_ports.pop_first();
-        }
-        self.banned_ports.insert(address);
+        remember(&mut self.banned_ports, address);
         let of_ip = |port| SocketAddr::new(address.ip(), port);
         let is_second = self.banned_ports.range(of_ip(0)..=of_ip(u16::MAX)).count() > 1;
         if is_second && Reach::of(address.ip()) == Some(Reach::Global) {
-            self.banned_ips.insert(address.ip());
+            remember(&mut self.banned_ips, address.ip());
+            self.banned_ports.retain(|banned| banned.ip() != address.ip());
         }
-        let banned: Vec<SocketAddr> =
-            self.candidates.keys().filter(|known| self.is_banned(**known)).copied().collect();
+        let known = self.candidates.range(of_ip(0)..=of_ip(u16::MAX)).map(|(address, _)| *address);
+        let banned: Vec<SocketAddr> = known.filter(|address| self.is_banned(*address)).collect();
         banned.into_iter().for_each(|address| self.forget(address));
     }
 
@@ -190,17 +189,25 @@ impl PeerList {
         }
     }
 
-    /// Makes room for a peer from `source` by forgetting the worst one that is not in use; says whether it did.
-    fn weed(&mut self, _now: Instant, source: PeerSource) -> bool {
+    /// Makes room for a peer from `source` by forgetting the worst one that is not in use, if that is worse
+    /// than an untried one; says whether it did.
+    fn weed(&mut self, source: PeerSource) -> bool {
         let idle = self.candidates.iter().filter(|(_, peer)| matches!(peer.contact, Contact::Apart { .. }));
-        let worst = idle.min_by_key(|(address, peer)| (peer.worth(), **address));
-        let Some((address, peer)) = worst.map(|(address, peer)| (*address, *peer)) else { return false };
-        let is_worse = peer.failures > 0 || peer.worth() < Candidate::new(Instant::ZERO, source, 0).worth();
+        let Some((worst, peer)) = idle.min_by_key(|(_, peer)| peer.rank()) else { return false };
+        let (worst, is_worse) = (*worst, peer.rank() < Candidate::new(Instant::ZERO, source, 0).rank());
         if is_worse {
-            self.forget(address);
+            self.forget(worst);
         }
         is_worse
     }
+}
+
+/// Adds to a bounded set.
+fn remember<T: Ord>(set: &mut BTreeSet<T>, item: T) {
+    if set.len() >= limit::BANNED_PEERS && !set.contains(&item) {
+        set.pop_first();
+    }
+    set.insert(item);
 }
 
 /// An IPv4 address in IPv6 clothes is the same peer.

@@ -1,1 +1,290 @@
+use super::*;
+use crate::base::layout::BLOCK_LENGTH;
+use crate::base::time::{Duration, Instant};
 
+const A: PeerKey = PeerKey(1);
+const B: PeerKey = PeerKey(2);
+const C: PeerKey = PeerKey(3);
+
+/// A picker with what a test says over and over left out.
+struct Bench {
+    picker: PiecePicker,
+    now: Instant,
+    pieces: u32,
+}
+
+impl Bench {
+    /// `pieces` pieces of `blocks` blocks, of which the first `had` are had.
+    fn new(pieces: u32, blocks: u32, had: u32) -> Bench {
+        let length = blocks * BLOCK_LENGTH;
+        Bench::with_layout(Layout::uniform(u64::from(pieces) * u64::from(length), length).unwrap(), had, 1)
+    }
+
+    fn with_layout(layout: Layout, had: u32, seed: u64) -> Bench {
+        let pieces = layout.piece_count();
+        let have = set(pieces, 0..had);
+        let picker = PiecePicker::new(Arc::new(layout), &have, |_| true, Rng::from_number(seed));
+        Bench { picker, now: Instant::ZERO, pieces }
+    }
+
+    fn pick(&mut self, peer: PeerKey, has: &Bitfield, pace: Pace, room: usize) -> Vec<(u32, u32)> {
+        let mut out = Vec::new();
+        self.picker.pick(self.now, peer, has, pace, room, &mut out);
+        self.picker.check_invariants();
+        out.into_iter().map(|block| (block.piece.0, block.block)).collect()
+    }
+
+    /// Picks for a peer that has everything.
+    fn pick_of_all(&mut self, peer: PeerKey, pace: Pace, room: usize) -> Vec<(u32, u32)> {
+        self.pick(peer, &Bitfield::full(self.pieces), pace, room)
+    }
+
+    fn receive(&mut self, (piece, block): (u32, u32), peer: PeerKey) -> Received {
+        let received = self.picker.mark_received(address(piece, block), peer);
+        self.picker.check_invariants();
+        received
+    }
+}
+
+fn set(pieces: u32, members: impl IntoIterator<Item = u32>) -> Bitfield {
+    let mut set = Bitfield::empty(pieces);
+    members.into_iter().for_each(|piece| assert!(set.insert(PieceIndex(piece))));
+    set
+}
+
+fn address(piece: u32, block: u32) -> BlockAddress {
+    BlockAddress { piece: PieceIndex(piece), block }
+}
+
+fn new(complete: bool, cancel: Option<PeerKey>) -> Received {
+    Received::New { complete, cancel }
+}
+
+#[test]
+fn a_fast_peer_has_a_piece_to_itself_and_gets_it_in_order() {
+    let mut bench = Bench::new(40, 8, 4);
+    let first = bench.pick_of_all(A, Pace::Fast, 5);
+    let other = bench.pick_of_all(B, Pace::Fast, 5);
+    let rest = bench.pick_of_all(A, Pace::Fast, 3);
+    let piece = first[0].0;
+    assert_ne!(piece, other[0].0);
+    let whole: Vec<_> = (0..8).map(|block| (piece, block)).collect();
+    assert_eq!([first, rest].concat(), whole);
+}
+
+#[test]
+fn slow_peers_share_a_piece() {
+    let mut bench = Bench::new(40, 8, 4);
+    let first = bench.pick_of_all(A, Pace::Slow, 3);
+    let second = bench.pick_of_all(B, Pace::Slow, 3);
+    assert_eq!(second, [(first[0].0, 3), (first[0].0, 4), (first[0].0, 5)]);
+}
+
+#[test]
+fn the_rarest_piece_comes_first() {
+    let mut bench = Bench::new(40, 2, 4);
+    bench.picker.on_bitfield(&Bitfield::full(40));
+    bench.picker.on_bitfield(&set(40, (4..40).filter(|piece| *piece != 17)));
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 2), [(17, 0), (17, 1)]);
+}
+
+#[test]
+fn a_snubbed_peer_opens_what_others_can_finish() {
+    let mut bench = Bench::new(40, 2, 4);
+    bench.picker.on_bitfield(&Bitfield::full(40));
+    bench.picker.on_bitfield(&set(40, [23]));
+    assert_eq!(bench.pick_of_all(A, Pace::Snubbed, 1), [(23, 0)]);
+}
+
+#[test]
+fn equally_rare_pieces_and_the_first_pieces_come_at_random() {
+    for had in [0, 4] {
+        let layout = Layout::uniform(100 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH).unwrap();
+        let mut firsts: Vec<u32> = (0..20)
+            .map(|seed| Bench::with_layout(layout.clone(), had, seed).pick_of_all(A, Pace::Fast, 1)[0].0)
+            .collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert!(firsts.len() > 10, "with {had} pieces: {firsts:?}");
+    }
+}
+
+#[test]
+fn the_first_pieces_are_not_the_rarest() {
+    let mut bench = Bench::new(100, 1, 0);
+    bench.picker.on_bitfield(&Bitfield::full(100));
+    bench.picker.on_bitfield(&set(100, 1..100));
+    assert_ne!(bench.pick_of_all(A, Pace::Fast, 1), [(0, 0)]);
+}
+
+#[test]
+fn a_piece_left_behind_is_finished_before_another_is_opened() {
+    let mut bench = Bench::new(40, 4, 4);
+    let left = bench.pick_of_all(A, Pace::Fast, 2);
+    bench.receive(left[0], A);
+    bench.picker.release_peer(A);
+    let piece = left[0].0;
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 3), [(piece, 1), (piece, 2), (piece, 3)]);
+}
+
+#[test]
+fn a_piece_of_which_nothing_came_is_missing_again() {
+    let mut bench = Bench::new(5, 4, 4);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 9).len(), 4);
+    assert_eq!(bench.picker.partial_pieces().count(), 1);
+    bench.picker.release_peer(A);
+    bench.picker.check_invariants();
+    assert_eq!(bench.picker.partial_pieces().count(), 0);
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 9).len(), 4);
+}
+
+#[test]
+fn only_what_a_peer_has_is_asked_of_it() {
+    let mut bench = Bench::new(40, 2, 4);
+    let has = set(40, [0, 1, 30]);
+    assert_eq!(bench.pick(A, &has, Pace::Fast, 9), [(30, 0), (30, 1)]);
+    assert_eq!(bench.pick(B, &set(40, [0, 1]), Pace::Slow, 9), []);
+}
+
+#[test]
+fn a_piece_that_is_not_pickable_is_neither_asked_for_nor_interesting() {
+    let layout = Layout::uniform(10 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH).unwrap();
+    let is_known = |piece: PieceIndex| piece.0 != 3;
+    let rng = Rng::from_number(1);
+    let mut picker = PiecePicker::new(Arc::new(layout), &Bitfield::empty(10), is_known, rng);
+    let mut out = Vec::new();
+    picker.pick(Instant::ZERO, A, &Bitfield::full(10), Pace::Fast, 100, &mut out);
+    assert_eq!(out.len(), 9);
+    assert!(!out.contains(&address(3, 0)));
+    assert!(!picker.is_interesting(&set(10, [3])));
+    assert!(picker.is_interesting(&set(10, [2, 3])));
+}
+
+#[test]
+fn at_the_end_two_peers_are_asked_for_a_block_and_the_slower_is_cancelled() {
+    let mut bench = Bench::new(5, 2, 4);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 9), [(4, 0), (4, 1)]);
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 1), [(4, 1)], "what the other would come to last");
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 9), [(4, 0)]);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 9), [], "two owners are enough");
+    assert_eq!(bench.receive((4, 1), B), new(false, Some(A)));
+    assert_eq!(bench.receive((4, 1), A), Received::Duplicate);
+    assert_eq!(bench.receive((4, 0), A), new(true, Some(B)));
+    assert_eq!(bench.picker.outstanding(B), 0);
+    assert_eq!(bench.picker.senders(PieceIndex(4)), [Some(A), Some(B)]);
+}
+
+#[test]
+fn the_most_overdue_peer_is_helped_first_at_the_end() {
+    let mut bench = Bench::new(6, 1, 4);
+    let early = bench.pick_of_all(A, Pace::Fast, 1);
+    bench.now += Duration::from_secs(1);
+    let late = bench.pick_of_all(B, Pace::Fast, 1);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 9), [early, late].concat());
+}
+
+#[test]
+fn a_peer_with_enough_to_do_is_not_asked_for_what_others_were_asked_for() {
+    let mut bench = Bench::new(6, 8, 4);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 8).len(), 8);
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 16).len(), 8, "only the second piece");
+    bench.picker.release_peer(A);
+    bench.pick_of_all(C, Pace::Fast, 8);
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 16), []);
+}
+
+#[test]
+fn before_the_end_only_late_blocks_are_asked_for_twice() {
+    let mut bench = Bench::new(40, 2, 4);
+    bench.picker.on_bitfield(&Bitfield::full(40));
+    let has = set(40, [9]);
+    assert_eq!(bench.pick(A, &has, Pace::Fast, 2), [(9, 0), (9, 1)]);
+    assert_eq!(bench.pick(B, &has, Pace::Fast, 2), []);
+    bench.now += Duration::from_secs(11);
+    assert_eq!(bench.pick(B, &has, Pace::Fast, 2), [(9, 1), (9, 0)]);
+}
+
+#[test]
+fn a_late_block_is_asked_of_others_and_still_welcome() {
+    let mut bench = Bench::new(40, 2, 4);
+    let has = set(40, [9]);
+    bench.picker.on_bitfield(&Bitfield::full(40));
+    bench.pick(A, &has, Pace::Fast, 2);
+    bench.picker.mark_late(address(9, 0), A);
+    assert_eq!(bench.pick(A, &has, Pace::Snubbed, 2), [], "not of the same peer again");
+    assert_eq!(bench.pick(B, &has, Pace::Fast, 2), [(9, 0)]);
+    assert_eq!(bench.receive((9, 0), A), new(false, Some(B)));
+    assert_eq!(bench.receive((9, 1), A), new(true, None));
+}
+
+#[test]
+fn two_late_peers_do_not_keep_a_block_from_a_third() {
+    let mut bench = Bench::new(40, 1, 4);
+    let has = set(40, [9]);
+    for peer in [A, B] {
+        assert_eq!(bench.pick(peer, &has, Pace::Fast, 1), [(9, 0)]);
+        bench.picker.mark_late(address(9, 0), peer);
+    }
+    bench.picker.mark_late(address(9, 0), A);
+    assert_eq!(bench.pick(C, &has, Pace::Fast, 1), [(9, 0)]);
+}
+
+#[test]
+fn a_failed_piece_is_fetched_by_one_peer_alone() {
+    let mut bench = Bench::new(5, 4, 4);
+    bench.picker.on_bitfield(&Bitfield::full(5));
+    for block in bench.pick_of_all(A, Pace::Fast, 4) {
+        bench.receive(block, A);
+    }
+    bench.picker.mark_failed(PieceIndex(4));
+    assert!(bench.picker.is_interesting(&set(5, [4])));
+    assert_eq!(bench.pick_of_all(B, Pace::Slow, 1), [(4, 0)]);
+    assert_eq!(bench.pick_of_all(C, Pace::Slow, 9), []);
+    bench.receive((4, 0), B);
+    assert_eq!(bench.pick_of_all(C, Pace::Slow, 1), [(4, 1)], "its peer has stopped");
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_wanted() {
+    let mut bench = Bench::new(6, 2, 4);
+    let blocks = bench.pick_of_all(A, Pace::Fast, 2);
+    let other = if blocks[0].0 == 4 { 5 } else { 4 };
+    assert_eq!(bench.receive(blocks[0], B), Received::Unwanted);
+    assert_eq!(bench.receive((other, 0), A), Received::Unwanted);
+    assert_eq!(bench.receive((0, 0), A), Received::Duplicate, "had already");
+    for impossible in [(4, 2), (4, u32::MAX), (6, 0), (u32::MAX, u32::MAX)] {
+        assert_eq!(bench.receive(impossible, A), Received::Unwanted);
+    }
+    bench.picker.mark_unrequested(address(blocks[0].0, blocks[0].1), A);
+    assert_eq!(bench.receive(blocks[0], A), Received::Unwanted);
+}
+
+#[test]
+fn a_piece_goes_from_missing_to_had() {
+    let layout = Layout::uniform(3 * u64::from(BLOCK_LENGTH) + 5, 2 * BLOCK_LENGTH).unwrap();
+    let mut bench = Bench::with_layout(layout, 1, 1);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 9), [(1, 0), (1, 1)]);
+    bench.receive((1, 1), A);
+    let partial = |received, is_verifying| PartialPiece { piece: PieceIndex(1), received, is_verifying };
+    assert!(bench.picker.partial_pieces().eq([partial(5, false)]));
+    assert_eq!(bench.receive((1, 0), A), new(true, None));
+    assert!(bench.picker.partial_pieces().eq([partial(u64::from(BLOCK_LENGTH) + 5, true)]));
+    assert!(!bench.picker.is_complete());
+    bench.picker.mark_verified(PieceIndex(1));
+    bench.picker.check_invariants();
+    assert!(bench.picker.is_complete());
+    assert!(!bench.picker.is_interesting(&Bitfield::full(2)));
+}
+
+#[test]
+fn copies_are_whole_ones_and_the_share_that_has_one_more() {
+    let mut bench = Bench::new(4, 1, 0);
+    assert_eq!(bench.picker.copies(), 0.0);
+    assert_eq!(bench.picker.missing_from_all(), 4);
+    bench.picker.on_bitfield(&set(4, [0, 1, 2]));
+    assert_eq!(bench.picker.copies(), 0.75);
+    assert_eq!(bench.picker.missing_from_all(), 1);
+    bench.picker.on_bitfield(&Bitfield::full(4));
+    assert_eq!(bench.picker.copies(), 1.75);
+    assert_eq!(bench.picker.missing_from_all(), 0);
+}

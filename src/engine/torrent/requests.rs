@@ -82,8 +82,9 @@ impl Active {
         count_change(peer)?;
         peer.peer_choking = true;
         if !peer.has_fast {
-            let blocks = peer.requests.clear();
-            self.release(ctx, connection, &blocks);
+            peer.requests.clear();
+            self.picker.release_peer(key(connection));
+            self.refill_others(ctx, connection);
         }
         Ok(())
     }

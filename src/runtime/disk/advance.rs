@@ -71,6 +71,9 @@ pub(super) fn advance(
         lane.outcome = lane.write().err().map(Err);
     }
     loop {
+        for lane in lanes.iter_mut().filter(|lane| lane.is_whole() && lane.outcome.is_none()) {
+            lane.outcome = Some(lane.judge(scratch).map(Some));
+        }
         for lane in lanes.extract_if(.., |lane| lane.outcome.is_some()) {
             lane.finish(finished);
         }
@@ -78,9 +81,6 @@ pub(super) fn advance(
             return;
         }
         hash_step(&mut lanes, scratch);
-        for lane in lanes.iter_mut().filter(|lane| lane.is_whole() && lane.outcome.is_none()) {
-            lane.outcome = Some(lane.judge(scratch).map(Some));
-        }
     }
 }
 
@@ -200,7 +200,7 @@ impl Lane {
         let range = layout.piece_range(piece);
         let start = range.start + begin;
         let length = (range.end - start).min(u64::from(count) * u64::from(BLOCK_LENGTH)) as usize;
-        if !self.payload.read(start, vec![&mut scratch[..length]])? {
+        if !self.payload.read(start, vec![&mut scratch[..length]])?.is_done() {
             return Err(self.payload.refusal(piece, GONE));
         }
         Ok(Step::ReadBack(count, length))
@@ -220,7 +220,8 @@ impl Lane {
     }
 
     fn judge(&mut self, scratch: &mut Scratch) -> Result<Verdict, DiskError> {
-        let found = std::mem::take(&mut self.job.hash).finish();
+        // The state stays with the job: when the digests can't be read, it may be judged again.
+        let found = self.job.hash.clone().finish();
         let has_passed = is_right(self.payload.storage.hashes.of(self.job.piece), found);
         let digests = if has_passed && !self.job.wants_digests {
             Vec::new()
@@ -257,7 +258,7 @@ impl Payload {
         let mut start = range.start;
         while start < range.end {
             let length = (range.end - start).min(STEP as u64) as usize;
-            if !self.read(start, vec![&mut scratch[..length]])? {
+            if !self.read(start, vec![&mut scratch[..length]])?.is_done() {
                 return Err(self.refusal(piece, GONE));
             }
             let blocks: Vec<[&[u8]; 1]> =

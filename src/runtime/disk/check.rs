@@ -82,7 +82,7 @@ impl Check {
         let mut start = range.start;
         while start < range.end {
             let length = (range.end - start).min(STEP as u64) as usize;
-            if !payload.read(start, vec![&mut scratch[..length]])? {
+            if !payload.read(start, vec![&mut scratch[..length]])?.is_done() {
                 return Ok((false, start - range.start));
             }
             hashing::advance(&mut [Run { hash: &mut hash, bytes: &[&scratch[..length]] }]);

@@ -119,6 +119,24 @@ impl Door {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// The greatest length of a file, bytes, where it is small enough to matter: FAT's, or this process's
+    /// limit.
+    pub fn longest_file(&self) -> Option<u64> {
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        let possible = self.is_fat().then_some(u64::from(u32::MAX));
+        allowed.into_iter().chain(possible).min()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_fat(&self) -> bool {
+        rustix::fs::fstatfs(&self.root).is_ok_and(|stat| stat.f_type == 0x4d44)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn is_fat(&self) -> bool {
+        false
+    }
+
     /// The folder that holds `path`, and the name it has there.
     fn folder_of<'a>(&self, path: &'a Path, create: bool) -> io::Result<(Folder<'_>, &'a OsStr)> {
         let unsafe_path = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
@@ -251,4 +269,69 @@ fn in_the_way(what: &str) -> io::Error {
         io::ErrorKind::AlreadyExists,
         format!("{what} has its place; move that away or choose another folder"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_paths_below_the_folder_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        let door = Door::open(&inner, true).unwrap();
+        for path in ["", ".", "..", "../x", "a/../../x", "/etc/hostname", "a/.."] {
+            for access in [Access::Read, Access::Create] {
+                let error = door.open_file(Path::new(path), access).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}: {error}");
+            }
+        }
+        assert!(std::fs::read_dir(&inner).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn both_ways_through_folders_stop_at_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let door = Door::open(dir.path(), false).unwrap();
+        drop(door.open_file(Path::new("a/b/file"), Access::Create).unwrap());
+        symlink("a", dir.path().join("link")).unwrap();
+        type Way = fn(BorrowedFd<'_>, &Path) -> rustix::io::Result<OwnedFd>;
+        let one_by_one: Way = |root, path| open_each(root, path, true);
+        for way in [open_beneath, one_by_one] {
+            assert!(way(door.root.as_fd(), Path::new("a/b")).is_ok());
+            let error = way(door.root.as_fd(), Path::new("link/b")).unwrap_err();
+            assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error:?}");
+        }
+        let error = door.open_file(Path::new("link/b/file"), Access::Read).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(door.look(Path::new("link/b/file")).is_err());
+    }
+
+    #[test]
+    fn the_folder_itself_may_be_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("link")).unwrap();
+        let door = Door::open(&dir.path().join("link"), true).unwrap();
+        drop(door.open_file(Path::new("file"), Access::Create).unwrap());
+        assert!(dir.path().join("real/file").exists());
+        let error = door.open_file(Path::new("file"), Access::Create).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_rename_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let door = Door::open(dir.path(), false).unwrap();
+        for (name, content) in [("a/one", "1"), ("b/two", "2")] {
+            drop(door.open_file(Path::new(name), Access::Create).unwrap());
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        let error = door.rename(Path::new("a/one"), Path::new("b/two")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(dir.path().join("b/two")).unwrap(), b"2");
+        door.rename(Path::new("a/one"), Path::new("b/three")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("b/three")).unwrap(), b"1");
+    }
 }

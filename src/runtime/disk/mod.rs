@@ -20,8 +20,6 @@ mod upload;
 mod workers;
 
 #[cfg(test)]
-mod fixture;
-#[cfg(test)]
 mod tests;
 
 pub use file_limit::raise_file_limit;

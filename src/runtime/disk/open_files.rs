@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::index::FileIndex;
@@ -18,6 +19,28 @@ pub(super) type Key = (TorrentId, FileIndex);
 pub(super) struct OpenFile {
     pub(super) file: File,
     pub(super) is_writable: bool,
+    /// Its file system can't say whether a read would wait, so none is tried without waiting.
+    pub(super) is_blunt: AtomicBool,
+    /// It has no disk to wait for.
+    pub(super) is_memory: bool,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: File, is_writable: bool) -> OpenFile {
+        let is_memory = is_in_memory(&file);
+        OpenFile { file, is_writable, is_blunt: AtomicBool::new(false), is_memory }
+    }
+}
+
+/// Whether a file is on tmpfs.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == 0x0102_1994)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_: &File) -> bool {
+    false
 }
 
 /// The open files of all torrents.

@@ -15,13 +15,7 @@ impl Payload {
     pub(super) fn prepare(&self) -> Result<Existing, DiskError> {
         let storage = &self.storage;
         let mut names = storage.names();
-        let door = match names.door(storage) {
-            Ok(door) => door,
-            Err(_) if storage.target.read_only && !storage.target.dir.exists() => {
-                return Ok(Existing::Nothing);
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(door) = names.door_if_any(storage)? else { return Ok(Existing::Nothing) };
         let mut existing = Existing::Nothing;
         let mut missing = 0u64;
         let mut absent = Vec::new();
@@ -40,6 +34,10 @@ impl Payload {
                 }
                 continue;
             }
+            let is_plain = found.allocated >= length && found.length >= length;
+            if is_plain && existing == Existing::Something {
+                continue;
+            }
             let held = self.held(&door, file, name, found)?;
             missing = missing.saturating_add(length.saturating_sub(held.space));
             if held.has_data {
@@ -50,6 +48,7 @@ impl Payload {
             return Ok(existing);
         }
         self.require_space(&door, missing)?;
+        self.require_length(&door)?;
         self.create(&mut names, &door, &absent)?;
         Ok(existing)
     }
@@ -62,13 +61,13 @@ impl Payload {
         }
         let mut names = storage.names();
         let door = names.door(storage)?;
-        let Some((name, found)) = names.find(storage, file)? else {
+        let Some((name, found)) = names.find_again(storage, file)? else {
             return Err(storage.error("finish", file, Name::Final, &changed("it has vanished")));
         };
         let fail = |error: io::Error| storage.error("finish", file, name, &error);
         if let Some(open) = self.open_files.find((self.torrent, file), true) {
             let written = rustix::fs::fstat(&open.file).map_err(|errno| fail(errno.into()))?;
-            if (super::door::identity(&written)) != found.identity {
+            if super::door::identity(&written) != found.identity {
                 return Err(fail(changed("another file has taken its place")));
             }
         }
@@ -135,6 +134,19 @@ impl Payload {
                 target.reserve
             ),
         })
+    }
+
+    /// Refuses a file that the file system is known to have no room for in its numbers.
+    fn require_length(&self, door: &Door) -> Result<(), DiskError> {
+        let storage = &self.storage;
+        let Some(longest) = self.files_on_disk().max_by_key(|file| storage.length(*file)) else {
+            return Ok(());
+        };
+        if door.longest_file().is_some_and(|limit| storage.length(longest) > limit) {
+            let error = io::ErrorKind::FileTooLarge.into();
+            return Err(storage.error("create", longest, Name::Final, &error));
+        }
+        Ok(())
     }
 
     fn create(&self, names: &mut Names, door: &Door, absent: &[FileIndex]) -> Result<(), DiskError> {

@@ -128,13 +128,22 @@ impl Names {
         Ok(self.door.insert(Arc::new(door)).clone())
     }
 
+    /// The door, or `None` when a storage that is only read has no folder.
+    pub(super) fn door_if_any(&mut self, storage: &Storage) -> Result<Option<Arc<Door>>, DiskError> {
+        match self.door(storage) {
+            Ok(door) => Ok(Some(door)),
+            Err(_) if storage.target.read_only && !storage.target.dir.exists() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Under which name a file is there, and what is found.
     pub(super) fn find(
         &mut self,
         storage: &Storage,
         file: FileIndex,
     ) -> Result<Option<(Name, Found)>, DiskError> {
-        let door = self.door(storage)?;
+        let Some(door) = self.door_if_any(storage)? else { return Ok(None) };
         for name in [Name::Final, Name::Part] {
             let found = door
                 .look(storage.path(file, name))
@@ -146,6 +155,18 @@ impl Names {
         }
         self.set_name(file, None);
         Ok(None)
+    }
+
+    /// What is there under the name that the file is known by; where none is known, as [`Names::find`].
+    pub(super) fn find_again(
+        &mut self,
+        storage: &Storage,
+        file: FileIndex,
+    ) -> Result<Option<(Name, Found)>, DiskError> {
+        let Some(name) = self.files[file.index()].name else { return self.find(storage, file) };
+        let found = self.door(storage)?.look(storage.path(file, name));
+        let found = found.map_err(|error| storage.error("use", file, name, &error))?;
+        Ok(found.map(|found| (name, found)))
     }
 
     pub(super) fn set_name(&mut self, file: FileIndex, name: Option<Name>) {
@@ -184,9 +205,7 @@ impl Payload {
         };
         let door = names.door(&self.storage)?;
         match self.open(&door, file, name, Access::Read) {
-            Ok(opened) => {
-                Ok(Some(self.open_files.insert(key, OpenFile { file: opened, is_writable: false })))
-            }
+            Ok(opened) => Ok(Some(self.open_files.insert(key, OpenFile::new(opened, false)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 names.set_name(file, None);
                 Ok(None)
@@ -221,7 +240,7 @@ impl Payload {
             })
             .map_err(|error| self.storage.error("write", file, name, &error))?;
         names.files[file.index()] = Known { name: Some(name), is_sized: true };
-        Ok(self.open_files.insert(key, OpenFile { file: opened, is_writable: true }))
+        Ok(self.open_files.insert(key, OpenFile::new(opened, true)))
     }
 
     pub(super) fn open(&self, door: &Door, file: FileIndex, name: Name, access: Access) -> io::Result<File> {

@@ -16,6 +16,23 @@ use crate::engine::disk_job::DiskError;
 /// Stretches of memory that a system call takes at most (IOV_MAX everywhere).
 const SLICES: usize = 1024;
 
+/// What came of reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Read {
+    /// All is read.
+    Done,
+    /// Some of it is not there: a file is missing or too short.
+    Absent,
+    /// Some of it would have to be waited for.
+    NotCached,
+}
+
+impl Read {
+    pub(super) fn is_done(self) -> bool {
+        self == Read::Done
+    }
+}
+
 impl Payload {
     /// Writes blocks that follow each other, the first one's first byte at payload offset `start`.
     pub(super) fn write(&self, start: u64, blocks: &[(u32, BlockData)]) -> Result<(), DiskError> {
@@ -23,7 +40,7 @@ impl Payload {
         let mut source = Source { blocks, skip: 0 };
         let mut slices = Vec::with_capacity(blocks.len().min(SLICES));
         for stretch in self.storage.file_map.slices(start..start + length) {
-            if stretch.is_pad {
+            if stretch.is_pad || !self.storage.is_on_disk(stretch.file) {
                 source.take(stretch.length, usize::MAX, |_| {});
                 continue;
             }
@@ -40,27 +57,71 @@ impl Payload {
         Ok(())
     }
 
-    /// Fills `parts`, one after the other, with the payload from offset `start`. `false` when some of it is
-    /// not there: a file is missing or too short.
-    pub(super) fn read(&self, start: u64, parts: Vec<&mut [u8]>) -> Result<bool, DiskError> {
+    /// Fills `parts`, one after the other, with the payload from offset `start`.
+    pub(super) fn read(&self, start: u64, parts: Vec<&mut [u8]>) -> Result<Read, DiskError> {
+        self.read_by(start, parts, |file, slices, offset| {
+            let Some(open) = self.readable(file)? else { return Ok(Read::Absent) };
+            read_all_at(slices, offset, |slices, offset| rustix::io::preadv(&open.file, slices, offset))
+                .map_err(|error| self.error("read", file, &error))
+        })
+    }
+
+    /// The same, but neither opens a file nor waits for the disk.
+    #[cfg(target_os = "linux")]
+    pub(super) fn read_cached(&self, start: u64, parts: Vec<&mut [u8]>) -> Result<Read, DiskError> {
+        use rustix::io::ReadWriteFlags;
+        use std::sync::atomic::Ordering;
+
+        self.read_by(start, parts, |file, slices, offset| {
+            let Some(open) = self.open_files.find((self.torrent, file), false) else {
+                return Ok(Read::NotCached);
+            };
+            if open.is_blunt.load(Ordering::Relaxed) {
+                return Ok(Read::NotCached);
+            }
+            // tmpfs refuses the flag and has no need of it.
+            let flags = if open.is_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
+            let read = read_all_at(slices, offset, |slices, offset| {
+                rustix::io::preadv2(&open.file, slices, offset, flags)
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::NotCached),
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
+                    open.is_blunt.store(true, Ordering::Relaxed);
+                    Ok(Read::NotCached)
+                }
+                other => other.map_err(|error| self.error("read", file, &error)),
+            }
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn read_cached(&self, _: u64, _: Vec<&mut [u8]>) -> Result<Read, DiskError> {
+        Ok(Read::NotCached)
+    }
+
+    fn read_by(
+        &self,
+        start: u64,
+        parts: Vec<&mut [u8]>,
+        mut read: impl FnMut(FileIndex, &mut [IoSliceMut<'_>], u64) -> Result<Read, DiskError>,
+    ) -> Result<Read, DiskError> {
         let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let mut sink = Sink { parts: parts.into_iter(), current: &mut [] };
         let mut covered = 0;
         for stretch in self.storage.file_map.slices(start..start + length) {
             covered += stretch.length;
             let mut slices = sink.take(stretch.length);
-            if stretch.is_pad {
+            if stretch.is_pad || !self.storage.is_on_disk(stretch.file) {
                 slices.iter_mut().for_each(|slice| slice.fill(0));
                 continue;
             }
-            let Some(open) = self.readable(stretch.file)? else { return Ok(false) };
-            let is_there = read_all_at(&open.file, &mut slices, stretch.offset)
-                .map_err(|error| self.error("read", stretch.file, &error))?;
-            if !is_there {
-                return Ok(false);
+            match read(stretch.file, &mut slices, stretch.offset)? {
+                Read::Done => {}
+                other => return Ok(other),
             }
         }
-        Ok(covered == length)
+        Ok(if covered == length { Read::Done } else { Read::Absent })
     }
 
     pub(super) fn error(&self, operation: &'static str, file: FileIndex, error: &io::Error) -> DiskError {
@@ -140,12 +201,15 @@ fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
     Ok(())
 }
 
-/// `false` when the file ends before.
-fn read_all_at(file: &File, mut slices: &mut [IoSliceMut<'_>], mut offset: u64) -> io::Result<bool> {
+fn read_all_at(
+    mut slices: &mut [IoSliceMut<'_>],
+    mut offset: u64,
+    mut read: impl FnMut(&mut [IoSliceMut<'_>], u64) -> rustix::io::Result<usize>,
+) -> io::Result<Read> {
     while !slices.is_empty() {
         let count = slices.len().min(SLICES);
-        match rustix::io::preadv(file, &mut slices[..count], offset) {
-            Ok(0) => return Ok(false),
+        match read(&mut slices[..count], offset) {
+            Ok(0) => return Ok(Read::Absent),
             Ok(count) => {
                 offset += count as u64;
                 IoSliceMut::advance_slices(&mut slices, count);
@@ -154,5 +218,5 @@ fn read_all_at(file: &File, mut slices: &mut [IoSliceMut<'_>], mut offset: u64) 
             Err(errno) => return Err(errno.into()),
         }
     }
-    Ok(true)
+    Ok(Read::Done)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::storage::Payload;
+use super::transfer::Read;
 use crate::base::index::BlockRequest;
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
 use crate::wire::peer::message::PIECE_HEADER;
@@ -20,12 +21,37 @@ impl Reader {
         if out.len() != request.length as usize {
             return Err(self.refusal("the buffer has another length than the request"));
         }
-        if self.payload.read(start, vec![out])? { Ok(()) } else { Err(self.refusal(NOT_THERE)) }
+        if self.payload.read(start, vec![out])?.is_done() { Ok(()) } else { Err(self.refusal(NOT_THERE)) }
     }
 
     /// Makes `buffer` a row of blocks, each after a gap of [`PIECE_HEADER`] bytes for its message's header.
     /// Neighbours in the payload are read together. Waits for the disk. What the gaps hold is left as it is.
     pub fn read_blocks(&self, requests: &[BlockRequest], buffer: &mut Vec<u8>) -> Result<(), DiskError> {
+        match self.read_rows(requests, buffer, |start, parts| self.payload.read(start, parts))? {
+            Read::Done => Ok(()),
+            Read::Absent | Read::NotCached => Err(self.refusal(NOT_THERE)),
+        }
+    }
+
+    /// The same, but without waiting: `false` when some of it is not in memory, or that can't be told.
+    pub fn read_blocks_cached(
+        &self,
+        requests: &[BlockRequest],
+        buffer: &mut Vec<u8>,
+    ) -> Result<bool, DiskError> {
+        match self.read_rows(requests, buffer, |start, parts| self.payload.read_cached(start, parts))? {
+            Read::Done => Ok(true),
+            Read::NotCached => Ok(false),
+            Read::Absent => Err(self.refusal(NOT_THERE)),
+        }
+    }
+
+    fn read_rows(
+        &self,
+        requests: &[BlockRequest],
+        buffer: &mut Vec<u8>,
+        mut read: impl FnMut(u64, Vec<&mut [u8]>) -> Result<Read, DiskError>,
+    ) -> Result<Read, DiskError> {
         let mut offsets = Vec::with_capacity(requests.len());
         for request in requests {
             offsets.push((self.offset(*request)?, request.length as usize));
@@ -39,11 +65,12 @@ impl Reader {
                 parts.push(&mut block[PIECE_HEADER..]);
                 rest = after;
             }
-            if !self.payload.read(run[0].0, parts)? {
-                return Err(self.refusal(NOT_THERE));
+            match read(run[0].0, parts)? {
+                Read::Done => {}
+                other => return Ok(other),
             }
         }
-        Ok(())
+        Ok(Read::Done)
     }
 
     fn offset(&self, request: BlockRequest) -> Result<u64, DiskError> {

@@ -1,6 +1,6 @@
 //! Real files in temporary folders.
 
-use super::fixture::{Disk, Sample, target};
+use super::{Disk, Sample, target};
 use crate::engine::disk_job::Existing;
 
 #[test]

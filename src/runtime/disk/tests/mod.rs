@@ -1,5 +1,11 @@
 //! Torrents with real files in a temporary folder, and a pool to work on them.
 
+mod check;
+mod download;
+mod names;
+mod pieces;
+mod upload;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};

@@ -1,0 +1,173 @@
+//! What a peer is asked for next: the policy, and the search that it needs.
+
+use super::availability::Rarity;
+use super::open_piece::OpenPiece;
+use super::{Pace, PeerKey, PiecePicker};
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{BlockAddress, PieceIndex};
+use crate::base::time::{Duration, Instant};
+
+/// Until so many pieces are had, new ones are opened at random: something to trade soon is worth more than
+/// something rare, which few could send.
+const RANDOM_FIRST: u32 = 4;
+/// A block asked for so long ago may be asked of a second peer that has nothing better to do.
+const LATE: Duration = Duration::from_secs(10);
+/// A peer with so many requests out is not asked for blocks that others were asked for.
+const SECOND_REQUESTS: usize = 4;
+/// Requests of others looked at for one to ask again.
+const SECOND_PROBES: usize = 1024;
+
+/// Where blocks for a peer may come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The piece that the peer works on.
+    Own,
+    /// An open piece that nobody works on.
+    Abandoned,
+    /// A missing piece.
+    New(Rarity),
+    /// An open piece that another peer works on.
+    Shared,
+    /// Blocks that another peer was asked for, and is late with.
+    Second,
+}
+
+/// The order in which sources are tried for a peer: this is the whole policy.
+fn preference(pace: Pace) -> [Source; 5] {
+    use Source::{Abandoned, New, Own, Second, Shared};
+    match pace {
+        Pace::Fast => [Own, Abandoned, New(Rarity::RarestFirst), Shared, Second],
+        Pace::Slow => [Own, Abandoned, Shared, New(Rarity::RarestFirst), Second],
+        Pace::Snubbed => [Own, Abandoned, Shared, New(Rarity::CommonFirst), Second],
+    }
+}
+
+impl PiecePicker {
+    /// Appends at most `room` blocks to `out` that `peer` is to be asked for, and takes them as asked. Blocks
+    /// of a piece come in ascending order. None are found when the peer has nothing that is still free.
+    pub fn pick(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        pace: Pace,
+        room: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        let end = out.len().saturating_add(room);
+        for source in preference(pace) {
+            while out.len() < end {
+                let before = out.len();
+                let piece = match source {
+                    Source::Own => self.own_piece(peer, peer_has),
+                    Source::Abandoned => self.adopt(peer, peer_has),
+                    Source::New(rarity) => self.open_new(peer, peer_has, rarity),
+                    Source::Shared => self.shared_piece(peer, peer_has),
+                    Source::Second => {
+                        self.ask_second(now, peer, peer_has, end - before, out);
+                        break;
+                    }
+                };
+                if let Some(open) = piece.and_then(|piece| self.pieces.open_piece_mut(piece)) {
+                    open.take(peer, end - before, out);
+                }
+                if out.len() == before {
+                    break;
+                }
+                self.requests.add(peer, &out[before..], now);
+            }
+        }
+    }
+
+    fn own_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let own = self.requests.own(peer)?;
+        let open = self.pieces.open_piece(own)?;
+        let goes_on = open.owner == Some(peer) && peer_has.has(own) && open.has_free_for(peer);
+        goes_on.then_some(own)
+    }
+
+    fn adopt(&mut self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let piece = self.most_complete(peer, peer_has, |open| open.owner.is_none())?;
+        self.give(piece, peer);
+        Some(piece)
+    }
+
+    fn shared_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        let is_active = |owner| self.requests.outstanding(owner) > 0;
+        self.most_complete(peer, peer_has, |open| !(open.is_suspect && open.owner.is_some_and(is_active)))
+    }
+
+    /// Of the open pieces that pass `filter` and have a block for the peer, the one with the least to ask for.
+    fn most_complete(
+        &self,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        filter: impl Fn(&OpenPiece) -> bool,
+    ) -> Option<PieceIndex> {
+        let open = self.pieces.open_pieces().iter();
+        open.filter(|open| open.free() > 0 && filter(open) && peer_has.has(open.piece))
+            .filter(|open| open.has_free_for(peer))
+            .min_by_key(|open| (open.free(), open.piece))
+            .map(|open| open.piece)
+    }
+
+    fn open_new(&mut self, peer: PeerKey, peer_has: &Bitfield, rarity: Rarity) -> Option<PieceIndex> {
+        let closed = self.pieces.closed();
+        let piece = if self.have().count() < RANDOM_FIRST {
+            self.availability.choose_any(peer_has, closed, &mut self.rng)
+        } else {
+            self.availability.choose(rarity, peer_has, closed, &mut self.rng)
+        }?;
+        self.pieces.open(piece)?;
+        self.availability.unlist(piece);
+        self.give(piece, peer);
+        Some(piece)
+    }
+
+    /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has
+    /// nothing else to send, but the torrent can wait. At the end, any: the most overdue peer's first, and of
+    /// its requests the last, which it would come to last.
+    fn ask_second(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        room: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        let few = SECOND_REQUESTS.saturating_sub(self.requests.outstanding(peer));
+        let end = out.len() + room.min(few);
+        if out.len() == end {
+            return;
+        }
+        let before = out.len();
+        let age = if self.has_free_block() { LATE } else { Duration::ZERO };
+        let overdue = self.requests.overdue(now, age, peer);
+        let asked = overdue.into_iter().flat_map(|other| self.requests.newest_first(other));
+        for block in asked.take(SECOND_PROBES).filter(|block| peer_has.has(block.piece)) {
+            let open = self.pieces.open_piece_mut(block.piece);
+            if open.is_some_and(|open| open.take_second(block.block, peer)) {
+                out.push(block);
+                if out.len() == end {
+                    break;
+                }
+            }
+        }
+        self.requests.add(peer, &out[before..], now);
+    }
+
+    /// Whether there is a block to ask for that some peer has.
+    fn has_free_block(&self) -> bool {
+        let is_free = |open: &OpenPiece| open.free() > 0 && self.availability.of(open.piece) > 0;
+        self.availability.obtainable() > 0 || self.pieces.open_pieces().iter().any(is_free)
+    }
+
+    /// Makes `peer` the one who works on `piece`.
+    fn give(&mut self, piece: PieceIndex, peer: PeerKey) {
+        let before = self.requests.replace_own(peer, piece);
+        self.disown(before, peer);
+        if let Some(open) = self.pieces.open_piece_mut(piece) {
+            open.owner = Some(peer);
+        }
+    }
+}

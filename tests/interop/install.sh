@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the clients that tests/interop.rs drives: Debian's aria2, Transmission, qBittorrent and rTorrent,
+# and libtorrent's Python binding in a virtual environment. For Debian and its kin, as root; safe to run again.
+#
+# BTGET_INTEROP_HOME says where the virtual environment goes (default: target/interop beside Cargo.toml).
+set -euo pipefail
+
+repository=$(cd "$(dirname "$0")/../.." && pwd)
+home=${BTGET_INTEROP_HOME:-$repository/target/interop}
+packages=(aria2 transmission-cli qbittorrent-nox rtorrent iproute2 python3-venv)
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = 'ii ' ] || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "install.sh: ${missing[*]} must be installed, which takes root: run it with sudo" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt_get() { apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 "$@"; }
+  apt_get update
+  apt_get install -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+[ -x "$home/bin/python" ] || python3 -m venv "$home"
+"$home/bin/python" -c 'import libtorrent' 2>/dev/null ||
+  "$home/bin/python" -m pip install --quiet --disable-pip-version-check 'libtorrent==2.1.1'
+
+echo "libtorrent       $("$home/bin/python" -c 'import libtorrent; print(libtorrent.__version__)')"
+dpkg-query -W -f '${Package;-16} ${Version}\n' aria2 transmission-cli qbittorrent-nox rtorrent

@@ -1,0 +1,82 @@
+//! The main form: targets and all its flags.
+
+use clap::{ArgMatches, Args};
+
+use super::{GivingUp, Limits, Network, Output, Place, first_counts};
+
+const EXAMPLES: &str = "\
+Commands:
+  btget show FILE [--json]    what is in a torrent
+  btget demo [--size SIZE]    tracker, seed and download on this machine: try it
+
+Examples:
+  btget ubuntu.torrent                      download into this folder, verify, exit
+  btget -d ~/Videos a.torrent b.torrent     several at once
+  btget https://example.org/x.torrent       fetch the torrent file first
+  btget --stall 10m x.torrent || echo $?    give up after ten minutes without data
+  btget --seed x.torrent                    keep seeding until Ctrl-C
+
+What is there already is checked and kept. Ctrl-C leaves cleanly; start again to go on.
+Every option is also an environment variable: --max-peers 20 is BTGET_MAX_PEERS=20.";
+
+/// btget downloads torrents: it fetches, verifies, shows how it goes, and exits when done.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "btget [OPTIONS] TARGET...\n       btget COMMAND ...",
+    after_help = EXAMPLES,
+    arg_required_else_help = true
+)]
+pub struct DownloadArgs {
+    /// A .torrent file, the http(s) URL of one, or - for standard input (a torrent, or a list of targets)
+    #[arg(value_name = "TARGET", required = true)]
+    pub targets: Vec<String>,
+
+    /// Keeps seeding when complete, until a signal
+    #[arg(long, help_heading = "Where")]
+    pub seed: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub network: Network,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub limits: Limits,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub giving_up: GivingUp,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+impl DownloadArgs {
+    /// Settles pairs of switches that contradict each other.
+    pub(super) fn settle(&mut self, matches: &ArgMatches) {
+        if self.place.part && self.place.no_part {
+            self.place.no_part = first_counts(matches, "no_part", "part");
+        }
+        if self.network.ipv4 && self.network.ipv6 {
+            self.network.ipv4 = first_counts(matches, "ipv4", "ipv6");
+            self.network.ipv6 = !self.network.ipv4;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::args::parse_main;
+
+    #[test]
+    fn targets_come_anywhere_among_the_flags() {
+        let args = parse_main(&["a", "--seed", "b", "-q", "c"]).unwrap();
+        assert_eq!(args.targets, ["a", "b", "c"]);
+        assert!(args.seed);
+    }
+}

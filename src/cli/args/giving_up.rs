@@ -1,0 +1,34 @@
+//! Flags that say when to give up.
+
+use clap::Args;
+
+use super::value;
+use crate::base::time::Duration;
+
+/// When to give up.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Giving up")]
+pub struct GivingUp {
+    /// Gives up when not complete after this long: 90s, 10m, 1h30m (exit code 5)
+    #[arg(long, value_name = "DUR", value_parser = value::duration)]
+    pub timeout: Option<Duration>,
+    /// Gives up when no data has come for this long (exit code 5)
+    #[arg(long, value_name = "DUR", value_parser = value::duration)]
+    pub stall: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::time::Duration;
+    use crate::cli::args::parse_main;
+
+    #[test]
+    fn patience_is_endless_unless_told_otherwise() {
+        let args = parse_main(&["x"]).unwrap().giving_up;
+        assert_eq!((args.timeout, args.stall), (None, None));
+        let args = parse_main(&["x", "--timeout", "1h30m", "--stall", "90"]).unwrap().giving_up;
+        assert_eq!(args.timeout, Some(Duration::from_secs(5400)));
+        assert_eq!(args.stall, Some(Duration::from_secs(90)));
+        assert!(parse_main(&["x", "--timeout", "soon"]).is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! Flags that bound what is used.
+
+use clap::Args;
+
+use super::value;
+
+/// Least memory that `--memory` takes, bytes: below it, pieces could not make headway.
+const MEMORY_MIN: u64 = 1024 * 1024;
+
+/// How much may be used.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Peers to be connected to, for each torrent [default: 80, and 200 in all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_peers: Option<u16>,
+    /// Memory for data that is on its way to the disk
+    #[arg(long, value_name = "SIZE", default_value = "32M", value_parser = memory)]
+    pub memory: u64,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = value::size(text)?;
+    if bytes < MEMORY_MIN { Err("at least 1M is needed".to_owned()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::args::parse_main;
+
+    #[test]
+    fn limits_have_floors() {
+        let limits = parse_main(&["x", "--max-peers", "7", "--memory", "8M"]).unwrap().limits;
+        assert_eq!((limits.max_peers, limits.memory), (Some(7), 8 << 20));
+        assert_eq!(parse_main(&["x"]).unwrap().limits.memory, 32 << 20);
+        for bad in [["--max-peers", "0"], ["--max-peers", "many"], ["--memory", "1K"], ["--memory", "-1"]] {
+            assert!(parse_main(&[bad[0], bad[1], "x"]).is_err(), "{bad:?}");
+        }
+    }
+}

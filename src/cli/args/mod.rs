@@ -1,0 +1,247 @@
+//! Step one: the words of the command line to typed, checked values. Nothing is looked up, opened or built.
+//!
+//! The first word decides: a command's name is the command, anything else is the main form. `./create` and
+//! `-- create` name files. Each group of flags has a file of its own, with help and tests beside the flag.
+
+mod download;
+mod giving_up;
+mod limits;
+mod network;
+mod output;
+mod place;
+pub mod value;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+pub use download::DownloadArgs;
+pub use giving_up::GivingUp;
+pub use limits::Limits;
+pub use network::{Family, Network};
+pub use output::{ColorChoice, Output, ProgressChoice};
+pub use place::{AllocateChoice, Place};
+
+use super::error::CliError;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// The main form: download these.
+    Download(Box<DownloadArgs>),
+    /// `show`.
+    Show(ShowArgs),
+    /// `demo`.
+    Demo(DemoArgs),
+    /// Help or the version: text for stdout.
+    Text(String),
+}
+
+/// Shows what is in a torrent file.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The torrent; - reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Prints one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Downloads made-up data from itself, on this machine alone, and says how fast that was.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// How much to download
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = value::size)]
+    pub size: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// Commands that exist.
+pub const COMMANDS: &[&str] = &["show", "demo", "help"];
+
+/// Commands that the contract promises and that are still to come: their names are taken.
+const TO_COME: &[&str] = &[
+    "create",
+    "edit",
+    "verify",
+    "magnet",
+    "metadata",
+    "scrape",
+    "peers",
+    "doctor",
+    "cat",
+    "serve",
+    "share",
+    "tracker",
+    "simulate",
+    "completions",
+    "man",
+    "config",
+];
+
+/// Reads the command line; `args` begins with the program's own name.
+pub fn parse(args: &[OsString]) -> Result<Invocation, CliError> {
+    let first = args.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    let rest = || std::iter::once(OsString::from(format!("btget {first}"))).chain(args[2..].iter().cloned());
+    if TO_COME.contains(&first) {
+        return Err(CliError::usage(format!("btget {first} is not built yet"))
+            .with_hint(format!("for a file of that name write ./{first}")));
+    }
+    let matched = match first {
+        "show" => matches::<ShowArgs>("btget show", rest()).map(|(_, args)| Invocation::Show(args)),
+        "demo" => matches::<DemoArgs>("btget demo", rest()).map(|(_, args)| Invocation::Demo(args)),
+        "help" => return help(args.get(2).map(OsString::as_os_str)),
+        _ => matches::<DownloadArgs>("btget", args.iter().cloned()).map(|(matches, mut args)| {
+            args.settle(&matches);
+            Invocation::Download(Box::new(args))
+        }),
+    };
+    matched.or_else(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Invocation::Text(error.to_string())),
+        _ => Err(usage_error(&error)),
+    })
+}
+
+fn help(topic: Option<&OsStr>) -> Result<Invocation, CliError> {
+    let mut words: Vec<OsString> = vec!["btget".into()];
+    words.extend(topic.map(OsStr::to_owned));
+    words.push("--help".into());
+    parse(&words)
+}
+
+/// clap's own words, without its leading "error:" and its usage lines: ours come around them.
+fn usage_error(error: &clap::Error) -> CliError {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return CliError::usage("no target: name a .torrent file or the URL of one")
+            .with_hint("btget --help says more");
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let message: Vec<&str> = text
+        .split("\n\nUsage:")
+        .next()
+        .unwrap_or(text)
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(text)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    CliError::usage(message.join(" ")).with_hint("btget --help lists all options")
+}
+
+fn matches<A: Args>(
+    name: &'static str,
+    words: impl Iterator<Item = OsString>,
+) -> Result<(ArgMatches, A), clap::Error> {
+    let matches = command::<A>(name).try_get_matches_from(words)?;
+    let args = A::from_arg_matches(&matches)?;
+    Ok((matches, args))
+}
+
+/// The clap command for `A`: every long option also comes from the environment as `BTGET_OPTION_NAME`.
+fn command<A: Args>(name: &'static str) -> Command {
+    let command = A::augment_args(Command::new(name).version(env!("CARGO_PKG_VERSION")));
+    command.max_term_width(100).mut_args(|arg| {
+        let Some(variable) = arg.get_long().map(variable) else { return arg };
+        let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+        let arg = arg.env(variable).hide_env(true);
+        if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
+    })
+}
+
+fn variable(long: &str) -> String {
+    format!("BTGET_{}", long.to_uppercase().replace('-', "_"))
+}
+
+/// Of two switches that contradict each other, whether the first one counts: what is on the command line
+/// beats the environment. clap has settled two that are both on the command line.
+fn first_counts(matches: &ArgMatches, first: &str, second: &str) -> bool {
+    let strength = |id: &str| match matches.value_source(id) {
+        _ if !matches.get_flag(id) => 0,
+        Some(ValueSource::CommandLine) => 2,
+        _ => 1,
+    };
+    strength(first) > strength(second)
+}
+
+#[cfg(test)]
+pub(crate) fn parse_main(words: &[&str]) -> Result<DownloadArgs, CliError> {
+    let words: Vec<OsString> = ["btget"].iter().chain(words).map(OsString::from).collect();
+    match parse(&words)? {
+        Invocation::Download(args) => Ok(*args),
+        other => panic!("{words:?} is {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_first_word_decides_between_command_and_target() {
+        assert!(matches!(parse(&words(&["btget", "show", "x"])), Ok(Invocation::Show(_))));
+        assert!(matches!(parse(&words(&["btget", "demo"])), Ok(Invocation::Demo(_))));
+        for line in [&["./show"][..], &["--", "show"], &["-q", "show"], &["./create"], &["--", "create"]] {
+            assert_eq!(parse_main(line).unwrap().targets, [line.last().unwrap().to_string()], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_still_to_come_says_so() {
+        for name in TO_COME {
+            let error = parse(&words(&["btget", name, "x"])).unwrap_err();
+            assert_eq!(error.message, format!("btget {name} is not built yet"));
+            assert_eq!(error.code.number(), 2);
+        }
+    }
+
+    #[test]
+    fn an_unknown_flag_is_one_line_that_suggests_the_right_one() {
+        let error = parse_main(&["--max-peer", "3", "x"]).unwrap_err();
+        assert_eq!(error.code.number(), 2);
+        assert!(error.message.contains("--max-peers") && !error.message.contains('\n'), "{error}");
+        assert!(parse_main(&[]).unwrap_err().message.contains("no target"));
+    }
+
+    #[test]
+    fn every_long_option_is_a_variable_too() {
+        for arg in command::<DownloadArgs>("btget").get_arguments() {
+            let expected = arg.get_long().map(|long| OsString::from(variable(long)));
+            assert_eq!(arg.get_env().map(OsStr::to_owned), expected, "{:?}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        command::<DownloadArgs>("btget").debug_assert();
+        command::<ShowArgs>("btget show").debug_assert();
+        command::<DemoArgs>("btget demo").debug_assert();
+    }
+
+    #[test]
+    fn help_is_grouped_has_examples_and_fits_a_screen_in_width() {
+        let Ok(Invocation::Text(help)) = parse(&words(&["btget", "--help"])) else { panic!("no help") };
+        for part in
+            ["Examples:", "Where:", "Network:", "Limits:", "Giving up:", "Output:", "btget demo", "-d, --dir"]
+        {
+            assert!(help.contains(part), "{part} is missing from:\n{help}");
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        assert!(!help.contains("create"), "what does not exist is not offered:\n{help}");
+        let Ok(Invocation::Text(help)) = parse(&words(&["btget", "help", "demo"])) else { panic!("no help") };
+        assert!(help.contains("--size"), "{help}");
+    }
+}

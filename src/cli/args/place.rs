@@ -1,0 +1,61 @@
+//! Flags that say where data goes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Where data goes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Where")]
+pub struct Place {
+    /// Folder to download into
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Name of the file or folder to make, instead of the torrent's own (one target only)
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// How disk space is taken: sparse (after a look whether it is enough), full or none (no look)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = AllocateChoice::Sparse, hide_possible_values = true)]
+    pub allocate: AllocateChoice,
+    /// Gives files their final names from the start, instead of NAME.part until they are complete
+    #[arg(long, overrides_with = "part")]
+    pub no_part: bool,
+    /// Undoes --no-part
+    #[arg(long, overrides_with = "no_part", hide = true)]
+    pub part: bool,
+}
+
+/// How space is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum AllocateChoice {
+    /// As data comes, after a look whether there is enough.
+    Sparse,
+    /// All at the start.
+    Full,
+    /// As data comes, with no look.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::parse_main;
+
+    #[test]
+    fn data_goes_into_this_folder_sparsely_and_with_part_names_unless_told_otherwise() {
+        let place = parse_main(&["x"]).unwrap().place;
+        assert_eq!(place.dir, PathBuf::from("."));
+        assert_eq!((place.allocate, place.no_part, place.output), (AllocateChoice::Sparse, false, None));
+        let place =
+            parse_main(&["x", "--dir=/d", "-o", "n", "--allocate", "full", "--no-part"]).unwrap().place;
+        assert_eq!((place.dir, place.output), (PathBuf::from("/d"), Some(PathBuf::from("n"))));
+        assert_eq!((place.allocate, place.no_part), (AllocateChoice::Full, true));
+        assert!(parse_main(&["x", "--allocate", "holey"]).is_err());
+    }
+
+    #[test]
+    fn of_part_and_no_part_the_last_one_counts() {
+        assert!(!parse_main(&["x", "--no-part", "--part"]).unwrap().place.no_part);
+        assert!(parse_main(&["x", "--part", "--no-part"]).unwrap().place.no_part);
+    }
+}

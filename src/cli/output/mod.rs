@@ -1,5 +1,15 @@
-//! What people and scripts get to see.
+//! What people and scripts get to see: numbers, lines, bars, logs, JSON.
+//!
+//! All that goes to standard error goes through one [`Screen`], so that lines and bars do not mix. Results go
+//! to standard output, which the commands write themselves.
 
 pub mod escape;
+pub mod format;
 pub mod json_text;
+pub mod log;
+pub mod progress;
+pub mod screen;
 pub mod size;
+pub mod status;
+
+pub use screen::Screen;

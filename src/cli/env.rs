@@ -1,0 +1,42 @@
+//! The environment that the program runs in, as a value: a test hands in its own.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Read, Write};
+use std::path::PathBuf;
+
+/// Arguments, folder and streams of one run.
+pub struct Env {
+    /// The words of the command line, the program's name first.
+    pub args: Vec<OsString>,
+    /// The folder that relative paths start from.
+    pub dir: PathBuf,
+    /// Standard input.
+    pub stdin: Box<dyn Read + Send>,
+    /// For results only.
+    pub stdout: Box<dyn Write + Send>,
+    /// For everything else.
+    pub stderr: Box<dyn Write + Send>,
+    /// Whether standard error is a terminal. Bars are then drawn on the process's own standard error.
+    pub stderr_is_terminal: bool,
+    /// Whether the person wants no color anywhere (`NO_COLOR`).
+    pub no_color: bool,
+    /// Whether SIGINT and SIGTERM are caught from the first download on.
+    pub catches_signals: bool,
+}
+
+impl Env {
+    /// The environment of this process.
+    pub fn of_process() -> Env {
+        Env {
+            args: std::env::args_os().collect(),
+            // Without a current folder relative paths fail one by one, each with its own message.
+            dir: std::env::current_dir().unwrap_or_default(),
+            stdin: Box::new(io::stdin()),
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            stderr_is_terminal: io::stderr().is_terminal(),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            catches_signals: true,
+        }
+    }
+}

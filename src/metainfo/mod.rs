@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 mod announce_list;
+pub mod create;
 mod error;
 mod file_tree;
 mod info_dict;

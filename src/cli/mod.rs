@@ -1,6 +1,6 @@
 //! Floor 4: asks and shows. Arguments in, progress out.
 //!
-//! Two steps: [`args`] turns words into checked values and does nothing else; `settings` builds what the
+//! Two steps: [`args`] turns words into checked values and does nothing else; [`settings`] builds what the
 //! client needs from them. Then a command runs, with the whole environment in its hands as an [`env::Env`], so
 //! that the program also runs inside a test.
 
@@ -11,4 +11,31 @@ pub mod error;
 pub mod exit_code;
 pub mod interrupts;
 pub mod output;
+pub mod settings;
+pub mod target;
 pub mod torrent_file;
+
+use args::{Invocation, Output};
+use command::{demo, download, show};
+use env::Env;
+use exit_code::ExitCode;
+use output::Screen;
+
+/// Runs the program; what it returns is for the shell.
+pub fn run(mut env: Env) -> ExitCode {
+    let result = match args::parse(&env.args) {
+        Ok(Invocation::Download(args)) => return download::main_form(&args, env),
+        Ok(Invocation::Demo(args)) => return demo::demo(&args, env),
+        Ok(Invocation::Show(args)) => show::run(&args, &mut env),
+        Ok(Invocation::Text(text)) => command::written(env.stdout.write_all(text.as_bytes())),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            let screen = Screen::new(env.stderr, env.stderr_is_terminal, env.no_color, &Output::default());
+            screen.error(&error);
+            error.code
+        }
+    }
+}

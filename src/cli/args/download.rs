@@ -1,5 +1,7 @@
 //! The main form: targets and all its flags.
 
+use std::ffi::OsString;
+
 use clap::{ArgMatches, Args};
 
 use super::{GivingUp, Limits, Network, Output, Place, first_counts};
@@ -29,7 +31,7 @@ Every option is also an environment variable: --max-peers 20 is BTGET_MAX_PEERS=
 pub struct DownloadArgs {
     /// A .torrent file, the http(s) URL of one, or - for standard input (a torrent, or a list of targets)
     #[arg(value_name = "TARGET", required = true)]
-    pub targets: Vec<String>,
+    pub targets: Vec<OsString>,
 
     /// Keeps seeding when complete, until a signal
     #[arg(long, help_heading = "Where")]

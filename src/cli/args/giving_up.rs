@@ -6,7 +6,7 @@ use super::value;
 use crate::base::time::Duration;
 
 /// When to give up.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Giving up")]
 pub struct GivingUp {
     /// Gives up when not complete after this long: 90s, 10m, 1h30m (exit code 5)

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgAction, ArgMatches, Args, Command};
 
 pub use download::DownloadArgs;
 pub use giving_up::GivingUp;
@@ -195,7 +195,7 @@ mod tests {
         assert!(matches!(parse(&words(&["btget", "show", "x"])), Ok(Invocation::Show(_))));
         assert!(matches!(parse(&words(&["btget", "demo"])), Ok(Invocation::Demo(_))));
         for line in [&["./show"][..], &["--", "show"], &["-q", "show"], &["./create"], &["--", "create"]] {
-            assert_eq!(parse_main(line).unwrap().targets, [line.last().unwrap().to_string()], "{line:?}");
+            assert_eq!(parse_main(line).unwrap().targets, [*line.last().unwrap()], "{line:?}");
         }
     }
 

@@ -20,6 +20,12 @@ pub struct Output {
     pub color: ColorChoice,
 }
 
+impl Default for Output {
+    fn default() -> Output {
+        Output { quiet: 0, verbose: 0, progress: ProgressChoice::Auto, color: ColorChoice::Auto }
+    }
+}
+
 /// How progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum ProgressChoice {

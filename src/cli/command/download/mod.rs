@@ -1,0 +1,149 @@
+//! The main form: downloads targets side by side in one client until each is complete or has failed.
+//!
+//! The engine decides everything about a torrent. Here is decided what a person's run is: which targets run
+//! at a time, what is said, when to give up, and the exit code. `demo` runs the very same [`download`].
+
+mod job;
+mod patience;
+mod run;
+mod words;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::time::timeout;
+
+use crate::base::time::Duration;
+use crate::cli::args::DownloadArgs;
+use crate::cli::args::value::HostPort;
+use crate::cli::env::Env;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::interrupts::Interrupts;
+use crate::cli::output::escape::{escape, escape_bytes};
+use crate::cli::output::{Screen, log};
+use crate::cli::settings::Settings;
+use crate::cli::target::{Target, refused, targets};
+use crate::cli::torrent_file::{self, TorrentFileError};
+use crate::metainfo::Metainfo;
+use crate::runtime::dns::Lookup;
+
+pub use run::download;
+
+/// How long a peer's name may take to be looked up.
+const LOOKUP: Duration = Duration::from_secs(10);
+
+/// One target, as far as it is known before the run.
+#[derive(Debug)]
+pub struct Source {
+    /// What to call it, escaped, as long as it has no name of its own.
+    pub shown: String,
+    /// The torrent, or where to get it.
+    pub content: Content,
+}
+
+/// The torrent of a target.
+#[derive(Debug)]
+pub enum Content {
+    /// Here it is.
+    Torrent(Box<Metainfo>),
+    /// To be fetched from this URL.
+    Url(String),
+    /// It cannot be had.
+    Refused(CliError),
+}
+
+/// Runs the main form.
+pub fn main_form(args: &DownloadArgs, mut env: Env) -> ExitCode {
+    let screen = Screen::new(env.stderr, env.stderr_is_terminal, env.no_color, &args.output);
+    log::init(&screen);
+    let prepared = targets(&args.targets, &env.dir, &mut *env.stdin).and_then(|targets| {
+        let settings = Settings::new(args, &env.dir, targets.len())?;
+        Ok((settings, targets.into_iter().map(|target| source(target, &env.dir)).collect()))
+    });
+    let run = prepared.and_then(|(settings, sources)| {
+        in_runtime(async {
+            let mut interrupts = catch(env.catches_signals)?;
+            download(settings, sources, &screen, &mut interrupts).await
+        })
+    });
+    run.unwrap_or_else(|error| {
+        screen.error(&error);
+        error.code
+    })
+}
+
+/// Runs `future` to its end on this thread.
+pub fn in_runtime<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| CliError::new(ExitCode::Error, format!("cannot start: {error}")))?
+        .block_on(future)
+}
+
+/// See [`Interrupts::catch`].
+pub fn catch(is_caught: bool) -> Result<Interrupts, CliError> {
+    Interrupts::catch(is_caught)
+        .map_err(|error| CliError::new(ExitCode::Error, format!("cannot catch signals: {error}")))
+}
+
+fn source(target: Target, dir: &Path) -> Source {
+    let loaded = |shown: String, metainfo: Result<Metainfo, TorrentFileError>| {
+        let content = metainfo
+            .map_err(|error| refused(&error))
+            .map_or_else(Content::Refused, |metainfo| Content::Torrent(Box::new(metainfo)));
+        Source { shown, content }
+    };
+    match target {
+        Target::Url(url) => Source { shown: escape(&without_secrets(&url)), content: Content::Url(url) },
+        Target::Bytes(bytes) => loaded("-".to_owned(), torrent_file::parse(&bytes, "-")),
+        Target::File(path) => {
+            let shown = path.strip_prefix(dir).unwrap_or(&path);
+            let shown = escape_bytes(shown.as_os_str().as_encoded_bytes());
+            loaded(shown, torrent_file::load(&path))
+        }
+    }
+}
+
+/// `url` without user, password and query: sites put passkeys there.
+fn without_secrets(url: &str) -> String {
+    let bare = url.split(['?', '#']).next().unwrap_or(url);
+    match bare.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            format!("{scheme}://{host}/{path}")
+        }
+        None => bare.to_owned(),
+    }
+}
+
+/// The addresses of the peers that the person named; a name that cannot be looked up is warned of.
+async fn look_up(peers: &[HostPort], screen: &Screen) -> Vec<SocketAddr> {
+    let lookup = Lookup::default();
+    let mut addresses = Vec::new();
+    for peer in peers {
+        if let Ok(address) = peer.host.parse() {
+            addresses.push(SocketAddr::new(address, peer.port));
+            continue;
+        }
+        match timeout(LOOKUP, lookup.addresses(&peer.host)).await {
+            Ok(Ok(found)) => addresses.extend(found.iter().map(|ip| SocketAddr::new(*ip, peer.port))),
+            Ok(Err(error)) => screen.warn(&format!("--peer {}: {error}", escape(&peer.host))),
+            Err(_) => screen.warn(&format!("--peer {}: looking it up took too long", escape(&peer.host))),
+        }
+    }
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn a_shown_url_keeps_host_and_path_only() {
+        let url = "https://user:pass@t.example/dl/x.torrent?passkey=secret#y";
+        assert_eq!(without_secrets(url), "https://t.example/dl/x.torrent");
+        assert_eq!(without_secrets("http://t.example"), "http://t.example/");
+    }
+}

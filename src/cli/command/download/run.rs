@@ -1,0 +1,345 @@
+//! The loop of a run: notices, ticks, fetches and signals, until every target is over.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::job::{Active, Job, State};
+use super::patience::{GivenUp, Patience};
+use super::words::{Teller, done, failed, torrent_of};
+use super::{Content, Source, look_up};
+use crate::base::limit;
+use crate::base::time::Duration;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::interrupts::{Interrupt, Interrupts};
+use crate::cli::output::escape::{Escaped, escape};
+use crate::cli::output::format;
+use crate::cli::output::progress::{Progress, Tally, View};
+use crate::cli::output::screen::{Mode, Paint, Screen};
+use crate::cli::settings::Settings;
+use crate::cli::torrent_file;
+use crate::engine::notice::Notice;
+use crate::engine::order::TorrentId;
+use crate::engine::snapshot::Detail;
+use crate::metainfo::Metainfo;
+use crate::metainfo::safe_path::PART_SUFFIX;
+use crate::runtime::client::Client;
+use crate::runtime::http::fetch_torrent;
+
+/// Between two looks at how it goes; bars are redrawn as often.
+const TICK: Duration = Duration::from_millis(200);
+/// What trackers and open writes get when the run ends.
+const SHUT_DOWN: Duration = Duration::from_secs(2);
+
+/// Downloads `sources` as `settings` say; ends when each is complete or has failed, or with a signal.
+pub async fn download(
+    settings: Settings,
+    sources: Vec<Source>,
+    screen: &Screen,
+    interrupts: &mut Interrupts,
+) -> Result<ExitCode, CliError> {
+    let peers = tokio::select! {
+        peers = look_up(&settings.peers, screen) => peers,
+        code = interrupts.stop() => return Ok(code),
+    };
+    let client = Client::start(settings.client.clone())
+        .map_err(|error| CliError::new(ExitCode::Network, format!("cannot start: {error}")))?;
+    let mut run = Run {
+        progress: Progress::new(screen),
+        screen: screen.clone(),
+        start: Instant::now(),
+        settings,
+        peers,
+        client,
+        jobs: Vec::new(),
+        fetches: JoinSet::new(),
+        teller: Teller::default(),
+        claimed: BTreeSet::new(),
+        answered: false,
+    };
+    for source in sources {
+        run.add_source(source);
+    }
+    run.start_queued();
+    let signal = run.until_over(interrupts).await?;
+    run.finish(signal, interrupts).await
+}
+
+struct Run {
+    settings: Settings,
+    screen: Screen,
+    progress: Progress,
+    start: Instant,
+    /// The peers that the person named.
+    peers: Vec<SocketAddr>,
+    client: Client,
+    /// In the order of the command line.
+    jobs: Vec<Job>,
+    /// Torrent files on their way, by job.
+    fetches: JoinSet<(usize, Result<Vec<u8>, String>)>,
+    teller: Teller,
+    /// Names in the download folder that are some job's.
+    claimed: BTreeSet<String>,
+    /// Whether a tracker or a peer has answered in this run.
+    answered: bool,
+}
+
+impl Run {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn add_source(&mut self, source: Source) {
+        let index = self.jobs.len();
+        self.jobs.push(Job { name: source.shown, state: State::Fetching, snapshot: None });
+        match source.content {
+            Content::Torrent(metainfo) => self.queue(index, *metainfo),
+            Content::Refused(error) => self.fail(index, &error),
+            Content::Url(url) => {
+                self.fetches.spawn(async move {
+                    let bytes = fetch_torrent(&url, limit::TORRENT_FILE as usize).await;
+                    (index, bytes.map_err(|error| error.to_string()))
+                });
+            }
+        }
+    }
+
+    fn on_fetched(&mut self, index: usize, fetched: Result<Vec<u8>, String>) {
+        if !matches!(self.jobs[index].state, State::Fetching) {
+            return;
+        }
+        let shown = self.jobs[index].name.clone();
+        match fetched {
+            Err(error) => {
+                let error = format!("{shown}: {}", Escaped(&error));
+                self.fail(index, &CliError::new(ExitCode::Network, error));
+            }
+            Ok(bytes) => match torrent_file::parse(&bytes, &shown) {
+                Ok(metainfo) => self.queue(index, metainfo),
+                Err(error) => self.fail(index, &CliError::new(ExitCode::BadTorrent, error.to_string())),
+            },
+        }
+        self.start_queued();
+    }
+
+    /// Takes a torrent that is known now, if it can be downloaded and nobody has its place.
+    fn queue(&mut self, index: usize, metainfo: Metainfo) {
+        let name = self.settings.name.clone().unwrap_or_else(|| metainfo.name.clone());
+        let shown = std::mem::replace(&mut self.jobs[index].name, escape(&name));
+        if metainfo.info_hashes.v1.is_none() {
+            let error = format!("{shown}: a torrent of version 2 alone cannot be downloaded yet");
+            return self.fail(index, &CliError::new(ExitCode::BadTorrent, error));
+        }
+        let name = if cfg!(target_os = "macos") { name.to_lowercase() } else { name };
+        let names = [name.clone() + PART_SUFFIX, name];
+        if names.iter().any(|name| self.claimed.contains(name)) {
+            let error = format!("{shown}: another target already goes to {}", self.jobs[index].name);
+            let error = CliError::new(ExitCode::Exists, error);
+            return self.fail(index, &error.with_hint("download it by itself, with --output or --dir"));
+        }
+        self.claimed.extend(names);
+        self.jobs[index].state = State::Queued(Box::new(metainfo));
+    }
+
+    /// Gives queued torrents to the client, as many as may run.
+    fn start_queued(&mut self) {
+        for index in 0..self.jobs.len() {
+            let active = self.jobs.iter().filter(|job| job.is_active()).count();
+            if active >= self.settings.active {
+                return;
+            }
+            let job = &mut self.jobs[index];
+            if !matches!(job.state, State::Queued(_)) {
+                continue;
+            }
+            let State::Queued(metainfo) = std::mem::replace(&mut job.state, State::Fetching) else {
+                continue;
+            };
+            if self.screen.mode() == Mode::Lines {
+                let files = metainfo.payload_files().count();
+                let size = format::bytes(metainfo.total_size);
+                self.screen.say(&format!("{}: {size} in {}", job.name, format::count(files, "file")));
+            }
+            let torrent = self.client.add(self.settings.new_torrent(*metainfo, &self.peers));
+            let since = self.start.elapsed();
+            job.state = State::Active(Active { torrent, since, patience: Patience::new(since) });
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.jobs.iter().all(|job| matches!(job.state, State::Ended(_)))
+    }
+
+    /// Runs until every target is over, or a signal asks to stop.
+    async fn until_over(&mut self, interrupts: &mut Interrupts) -> Result<Option<ExitCode>, CliError> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.is_over() {
+            tokio::select! {
+                notice = self.client.notice() => match notice {
+                    Some(notice) => self.on_notice(notice).await,
+                    None => return Err(CliError::new(ExitCode::Error, "the client has stopped by itself")),
+                },
+                Some(fetched) = self.fetches.join_next(), if !self.fetches.is_empty() => {
+                    if let Ok((index, fetched)) = fetched {
+                        self.on_fetched(index, fetched);
+                    }
+                }
+                _ = ticks.tick() => self.on_tick().await,
+                interrupt = interrupts.next() => match interrupt {
+                    Interrupt::Stop(code) => return Ok(Some(code)),
+                    Interrupt::Status => {
+                        let (views, tally) = views(&self.jobs);
+                        self.progress.say_status(&views, tally);
+                    }
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    async fn on_notice(&mut self, notice: Notice) {
+        self.answered |= match &notice {
+            Notice::TrackerAnswered { .. } | Notice::PeerConnected { .. } => true,
+            Notice::TrackerFailed { refused, .. } => *refused,
+            _ => false,
+        };
+        let Some(torrent) = torrent_of(&notice) else { return };
+        let Some(index) = self.jobs.iter().position(|job| job.torrent() == Some(torrent)) else { return };
+        self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
+        match notice {
+            Notice::Complete { .. } => self.complete(index, torrent).await,
+            Notice::Failed { failure, .. } => {
+                let error = failed(&self.jobs[index].name, &failure);
+                self.client.stop(torrent);
+                self.fail(index, &error);
+                self.start_queued();
+            }
+            Notice::Stopped { .. } if !matches!(self.jobs[index].state, State::Ended(_)) => {
+                let error = format!("{}: stopped", self.jobs[index].name);
+                self.fail(index, &CliError::new(ExitCode::Error, error));
+                self.start_queued();
+            }
+            _ => {}
+        }
+    }
+
+    async fn complete(&mut self, index: usize, torrent: TorrentId) {
+        self.look().await;
+        let now = self.now();
+        let job = &mut self.jobs[index];
+        let State::Active(active) = &job.state else { return };
+        let began = active.patience.downloading_since().unwrap_or(active.since);
+        let time = now.saturating_sub(began);
+        let text = job.snapshot.as_ref().map_or("done".to_owned(), |torrent| done(torrent, time));
+        self.screen.say(&format!("{}: {}", job.name, self.screen.painted(Paint::Green, &text)));
+        if self.settings.seed {
+            job.state = State::Seeding(torrent);
+        } else {
+            job.state = State::Ended(ExitCode::Ok);
+            self.client.stop(torrent);
+        }
+        self.start_queued();
+    }
+
+    async fn on_tick(&mut self) {
+        self.look().await;
+        let now = self.now();
+        let timeout = self.settings.giving_up.timeout.filter(|limit| now >= *limit);
+        for index in 0..self.jobs.len() {
+            let job = &mut self.jobs[index];
+            let given_up = match (&mut job.state, &job.snapshot) {
+                (State::Seeding(_) | State::Ended(_), _) => None,
+                _ if timeout.is_some() => timeout.map(GivenUp::Timeout),
+                (State::Active(active), Some(torrent)) => {
+                    let limits = &self.settings.giving_up;
+                    active.patience.check(now, torrent, limits, self.answered, self.peers.is_empty())
+                }
+                _ => None,
+            };
+            if let Some(given_up) = given_up {
+                self.give_up(index, given_up);
+            }
+        }
+        self.start_queued();
+        let (views, tally) = views(&self.jobs);
+        self.progress.update(now, &views, tally);
+    }
+
+    fn give_up(&mut self, index: usize, given_up: GivenUp) {
+        let job = &self.jobs[index];
+        let mut text = format!("{}: {}", job.name, given_up.words());
+        if let Some(torrent) = &job.snapshot {
+            if let Some(reason) = &torrent.waiting {
+                text.push_str(&format!(": {reason}"));
+            }
+            if torrent.verified > 0 {
+                let here = format::percent(torrent.verified, torrent.total);
+                text.push_str(&format!("; {here} is here and is kept"));
+            }
+        }
+        if let Some(torrent) = job.torrent() {
+            self.client.stop(torrent);
+        }
+        self.fail(index, &CliError::new(given_up.code(), text));
+    }
+
+    fn fail(&mut self, index: usize, error: &CliError) {
+        self.screen.error(error);
+        self.jobs[index].state = State::Ended(error.code);
+    }
+
+    /// Asks the client how all torrents are doing.
+    async fn look(&mut self) {
+        if self.jobs.iter().all(|job| job.torrent().is_none()) {
+            return;
+        }
+        for torrent in self.client.snapshot(Detail::Totals).await.torrents {
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.torrent() == Some(torrent.torrent)) {
+                job.snapshot = Some(torrent);
+            }
+        }
+    }
+
+    /// Stops everything; a second signal cuts that short.
+    async fn finish(
+        mut self,
+        signal: Option<ExitCode>,
+        interrupts: &mut Interrupts,
+    ) -> Result<ExitCode, CliError> {
+        self.progress.clear();
+        let (_, tally) = views(&self.jobs);
+        let is_unfinished = self.jobs.iter().any(Job::is_pending);
+        let code = match signal {
+            Some(code) if is_unfinished => code,
+            _ => ExitCode::of_all(self.jobs.iter().map(Job::code)),
+        };
+        if signal.is_some() {
+            let kept = if is_unfinished { "; what is here is kept" } else { "" };
+            self.screen.say(&format!("stopping{kept} (again: at once)"));
+        } else if tally.all > 1 {
+            let failed = if tally.failed > 0 { format!(", {} failed", tally.failed) } else { String::new() };
+            self.screen.say(&format!("{} of {} done{failed}", tally.done, tally.all));
+        }
+        self.fetches.abort_all();
+        tokio::select! {
+            () = self.client.shut_down(SHUT_DOWN) => Ok(code),
+            again = interrupts.stop() => Ok(if is_unfinished { again } else { code }),
+        }
+    }
+}
+
+/// What there is to show of `jobs`.
+fn views(jobs: &[Job]) -> (Vec<View<'_>>, Tally) {
+    let with_client = jobs.iter().enumerate().filter(|(_, job)| job.torrent().is_some());
+    let views = with_client
+        .filter_map(|(index, job)| Some(View { index, name: &job.name, torrent: job.snapshot.as_ref()? }));
+    let done = jobs.iter().filter(|job| job.is_done()).count();
+    let pending = jobs.iter().filter(|job| job.is_pending()).count();
+    let all = jobs.len();
+    (views.collect(), Tally { all, done, failed: all - done - pending })
+}

@@ -1,0 +1,214 @@
+//! Notices in words: what people hear without asking, and what they hear with `-v`.
+
+use std::collections::BTreeSet;
+
+use crate::base::limit;
+use crate::base::rate::ByteRate;
+use crate::base::time::Duration;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::Screen;
+use crate::cli::output::escape::{Escaped, escape_short};
+use crate::cli::output::format;
+use crate::engine::disk_job::DiskErrorKind;
+use crate::engine::notice::{Notice, TorrentFailure};
+use crate::engine::order::TorrentId;
+use crate::engine::snapshot::TorrentSnapshot;
+
+/// Trackers that are complained about in a run without `-v`: a list of dead trackers is nothing to act on.
+const COMPLAINTS: usize = 5;
+
+/// Says notices, each complaint once.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    complaints: BTreeSet<String>,
+}
+
+impl Teller {
+    /// Says `notice` of the torrent called `name` (escaped already).
+    pub(super) fn tell(&mut self, screen: &Screen, name: &str, notice: &Notice) {
+        match notice {
+            Notice::Checked { have, pieces, .. } if *have > 0 && have < pieces => {
+                screen.say(&format!("{name}: {have} of {} are here already", pieces_in_words(*pieces)));
+            }
+            Notice::FileComplete { file, .. } => {
+                screen.detail(&format!("{name}: file {} is complete", file.0 + 1));
+            }
+            Notice::PieceFailed { piece, .. } => {
+                screen.detail(&format!("{name}: piece {piece} was bad and is fetched again"));
+            }
+            Notice::PeerBanned { address, reason, .. } => {
+                screen.detail(&format!("{name}: {address} is banned: {reason}"));
+            }
+            Notice::PeerConnected { address, .. } => {
+                screen.detail(&format!("{name}: connected to {address}"));
+            }
+            Notice::PeerClosed { address, reason, .. } => {
+                screen.detail(&format!("{name}: {address} is gone: {}", short(reason)));
+            }
+            Notice::TrackerAnswered { tracker, peers, warning, .. } => {
+                let peers = format::count(*peers, "peer");
+                screen.detail(&format!("{name}: {} named {peers}", short(tracker)));
+                if let Some(warning) = warning {
+                    self.complain(screen, format!("{name}: {} warns: {}", short(tracker), short(warning)));
+                }
+            }
+            Notice::TrackerFailed { tracker, reason, refused, .. } => {
+                let verb = if *refused { "refused" } else { "failed" };
+                self.complain(screen, format!("{name}: {} {verb}: {}", short(tracker), short(reason)));
+            }
+            // These end a target's way, which its own line tells.
+            Notice::Checked { .. }
+            | Notice::Complete { .. }
+            | Notice::Failed { .. }
+            | Notice::Stopped { .. } => {}
+        }
+    }
+
+    fn complain(&mut self, screen: &Screen, complaint: String) {
+        if screen.verbose() == 0 && self.complaints.len() >= COMPLAINTS {
+            return;
+        }
+        if self.complaints.len() < limit::TRACKERS && self.complaints.insert(complaint.clone()) {
+            screen.warn(&complaint);
+        }
+    }
+}
+
+fn pieces_in_words(pieces: u32) -> String {
+    format::count(pieces as usize, "piece")
+}
+
+fn short(text: &str) -> String {
+    escape_short(text, limit::SHOWN_TEXT)
+}
+
+/// The words for a torrent that is complete.
+pub(super) fn done(torrent: &TorrentSnapshot, time: Duration) -> String {
+    let size = format::bytes(torrent.total);
+    if torrent.downloaded == 0 {
+        return format!("done, all {size} was here already");
+    }
+    let rate = ByteRate((torrent.downloaded as f64 / time.as_secs_f64().max(0.001)) as u64);
+    let mut text = format!("done, {size} in {} ({})", format::span(time), format::rate(rate));
+    // A little is wasted in every endgame; nobody needs to hear of that.
+    if torrent.wasted > torrent.total / 100 {
+        text.push_str(&format!(", {} wasted", format::bytes(torrent.wasted)));
+    }
+    text
+}
+
+/// The error for a torrent called `name` that cannot go on.
+pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
+    let code = match failure {
+        TorrentFailure::Disk(error) => match error.kind {
+            DiskErrorKind::Full => ExitCode::DiskFull,
+            DiskErrorKind::Exists => ExitCode::Exists,
+            DiskErrorKind::Other => ExitCode::Io,
+        },
+        TorrentFailure::Duplicate => ExitCode::Error,
+    };
+    let error = CliError::new(code, format!("{name}: {}", Escaped(&failure.to_string())));
+    match code {
+        ExitCode::DiskFull => error.with_hint("make room and start again: what is here is kept"),
+        ExitCode::Exists => error.with_hint("move it away, or choose another place with --dir or --output"),
+        _ => error,
+    }
+}
+
+/// Which torrent a notice is about.
+pub(super) fn torrent_of(notice: &Notice) -> Option<TorrentId> {
+    match notice {
+        Notice::Checked { torrent, .. }
+        | Notice::FileComplete { torrent, .. }
+        | Notice::Complete { torrent }
+        | Notice::Failed { torrent, .. }
+        | Notice::Stopped { torrent }
+        | Notice::PieceFailed { torrent, .. }
+        | Notice::PeerBanned { torrent, .. }
+        | Notice::PeerConnected { torrent, .. }
+        | Notice::PeerClosed { torrent, .. }
+        | Notice::TrackerAnswered { torrent, .. }
+        | Notice::TrackerFailed { torrent, .. } => Some(*torrent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::screen::tests::screen;
+    use crate::cli::output::status::tests::snapshot;
+    use crate::engine::disk_job::DiskError;
+    use crate::engine::snapshot::Phase;
+
+    const TORRENT: TorrentId = TorrentId(1);
+
+    fn told(flags: &[&str], notices: &[Notice]) -> String {
+        let (screen, shared) = screen(flags, false, false);
+        let mut teller = Teller::default();
+        notices.iter().for_each(|notice| teller.tell(&screen, "x", notice));
+        shared.text()
+    }
+
+    fn failed(tracker: &str, reason: &str) -> Notice {
+        let (tracker, reason) = (tracker.to_owned(), reason.to_owned());
+        Notice::TrackerFailed { torrent: TORRENT, tracker, reason, refused: true }
+    }
+
+    #[test]
+    fn a_tracker_that_keeps_failing_is_said_once() {
+        let notices = [failed("http://t", "no"), failed("http://t", "no"), failed("http://t", "never")];
+        let expected = "warning: x: http://t refused: no\nwarning: x: http://t refused: never\n";
+        assert_eq!(told(&[], &notices), expected);
+        let many: Vec<Notice> = (0..50).map(|number| failed(&format!("http://{number}"), "no")).collect();
+        assert_eq!(told(&[], &many).lines().count(), COMPLAINTS);
+        assert_eq!(told(&["-v"], &many).lines().count(), 50);
+    }
+
+    #[test]
+    fn what_a_tracker_says_cannot_forge_a_line() {
+        let text = told(&[], &[failed("http://t", "a\n\x1b[2Jerror: forged")]);
+        assert_eq!(text, "warning: x: http://t refused: a\\n\\x1b[2Jerror: forged\n");
+    }
+
+    #[test]
+    fn peers_are_told_of_with_v() {
+        let notices = [Notice::PeerConnected { torrent: TORRENT, address: "127.0.0.1:1".parse().unwrap() }];
+        assert_eq!(told(&[], &notices), "");
+        assert_eq!(told(&["-v"], &notices), "x: connected to 127.0.0.1:1\n");
+    }
+
+    #[test]
+    fn the_last_line_tells_size_time_rate_and_what_was_lost() {
+        let mut torrent = snapshot(Phase::Seeding);
+        (torrent.total, torrent.downloaded) = (1 << 30, 1 << 30);
+        assert_eq!(done(&torrent, Duration::from_secs(12)), "done, 1.0 GiB in 12 s (85.3 MiB/s)");
+        torrent.wasted = 1 << 29;
+        assert!(done(&torrent, Duration::from_secs(12)).ends_with(", 512.0 MiB wasted"));
+        torrent.downloaded = 0;
+        assert_eq!(done(&torrent, Duration::ZERO), "done, all 1.0 GiB was here already");
+    }
+
+    #[test]
+    fn what_the_disk_refuses_decides_the_exit_code() {
+        let failure = |kind| {
+            let file = "a\x1b".to_owned();
+            let message = "so it is".to_owned();
+            TorrentFailure::Disk(DiskError { kind, operation: "write", file, message })
+        };
+        for (kind, number) in
+            [(DiskErrorKind::Full, 9), (DiskErrorKind::Exists, 13), (DiskErrorKind::Other, 17)]
+        {
+            let error = super::failed("x", &failure(kind));
+            assert_eq!(error.code.number(), number);
+            assert!(error.message.starts_with("x: cannot write"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_here_already_is_said_when_it_is_some_but_not_all() {
+        let checked = |have| Notice::Checked { torrent: TORRENT, have, pieces: 100 };
+        assert_eq!(told(&[], &[checked(37)]), "x: 37 of 100 pieces are here already\n");
+        assert_eq!(told(&[], &[checked(0), checked(100)]), "");
+    }
+}

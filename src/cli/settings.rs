@@ -1,0 +1,148 @@
+//! Step two: checked values to what the client needs. Nothing is opened here either.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::value::HostPort;
+use super::args::{AllocateChoice, DownloadArgs, Family, GivingUp};
+use super::error::CliError;
+use crate::engine;
+use crate::metainfo::Metainfo;
+use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
+use crate::runtime::disk::{Allocate, Target};
+
+/// Downloads that run side by side; the rest wait.
+const ACTIVE: usize = 4;
+/// Space left free on the disk, bytes.
+const RESERVE: u64 = 64 * 1024 * 1024;
+
+/// Everything that one run of downloads goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For the client as a whole.
+    pub client: ClientSettings,
+    /// Where data goes.
+    pub disk: Target,
+    /// What the file or folder is to be called, instead of the torrent's own name.
+    pub name: Option<String>,
+    /// Peers that the person named.
+    pub peers: Vec<HostPort>,
+    /// Trackers that the person named.
+    pub trackers: Vec<String>,
+    /// When to give up.
+    pub giving_up: GivingUp,
+    /// Whether to go on seeding when complete.
+    pub seed: bool,
+    /// Downloads that run side by side.
+    pub active: usize,
+}
+
+impl Settings {
+    /// What `args` ask for, for this many targets; relative paths start from `dir`.
+    pub fn new(args: &DownloadArgs, dir: &Path, targets: usize) -> Result<Settings, CliError> {
+        let (folder, name) = place(args, dir, targets)?;
+        let family = args.network.family();
+        let (v4, v6) = (family != Family::V6, family != Family::V4);
+        let mut engine = engine::settings::Settings {
+            families: (v4, v6),
+            memory: args.limits.memory,
+            seed: args.seed,
+            ..engine::settings::Settings::default()
+        };
+        if let Some(peers) = args.limits.max_peers.map(usize::from) {
+            engine.max_peers_torrent = peers;
+            engine.max_peers = engine.max_peers.max(peers);
+        }
+        Ok(Settings {
+            client: ClientSettings {
+                ports: args.network.port.clone(),
+                listen: Listen { v4, v6, loopback_only: false },
+                engine,
+            },
+            disk: Target {
+                dir: folder,
+                part_suffix: !args.place.no_part,
+                allocate: match args.place.allocate {
+                    AllocateChoice::Sparse => Allocate::Sparse,
+                    AllocateChoice::Full => Allocate::Full,
+                    AllocateChoice::None => Allocate::None,
+                },
+                read_only: false,
+                reserve: RESERVE,
+            },
+            name,
+            peers: args.network.peers.clone(),
+            trackers: args.network.trackers.clone(),
+            giving_up: args.giving_up.clone(),
+            seed: args.seed,
+            active: ACTIVE,
+        })
+    }
+
+    /// What the client is given for one torrent; `peers` are those that the person named, looked up.
+    pub fn new_torrent(&self, metainfo: Metainfo, peers: &[SocketAddr]) -> NewTorrent {
+        NewTorrent {
+            metainfo: Arc::new(metainfo),
+            target: self.disk.clone(),
+            output: self.name.as_ref().map(PathBuf::from),
+            peers: peers.to_vec(),
+            trackers: self.trackers.clone(),
+        }
+    }
+}
+
+/// The folder to download into, and the name to use there if it is not the torrent's own.
+fn place(args: &DownloadArgs, dir: &Path, targets: usize) -> Result<(PathBuf, Option<String>), CliError> {
+    let folder = dir.join(&args.place.dir);
+    let Some(output) = &args.place.output else { return Ok((folder, None)) };
+    if targets != 1 {
+        return Err(CliError::usage("--output names one file, but there are several targets")
+            .with_hint("choose their folder with --dir"));
+    }
+    let path = folder.join(output);
+    let name = path.file_name().and_then(|name| name.to_str());
+    match (path.parent(), name) {
+        (Some(parent), Some(name)) => Ok((parent.to_owned(), Some(name.to_owned()))),
+        _ => Err(CliError::usage("--output must end in a name for the file or folder")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::parse_main;
+
+    fn settings(flags: &[&str], targets: usize) -> Result<Settings, CliError> {
+        let words: Vec<&str> = flags.iter().copied().chain(["x"]).collect();
+        Settings::new(&parse_main(&words).unwrap(), Path::new("/here"), targets)
+    }
+
+    #[test]
+    fn flags_reach_the_client() {
+        let flags =
+            ["-4", "-p", "7000-7010", "--memory", "8M", "--max-peers", "300", "--no-part", "--allocate=full"];
+        let settings = settings(&flags, 1).unwrap();
+        let client = &settings.client;
+        assert_eq!(client.ports, Some(7000..=7010));
+        assert_eq!(
+            (client.listen.v4, client.listen.v6, client.engine.families),
+            (true, false, (true, false))
+        );
+        assert_eq!(client.engine.memory, 8 << 20);
+        assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
+        assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
+        assert!(!client.engine.seed);
+    }
+
+    #[test]
+    fn the_output_path_starts_from_the_folder_and_is_for_one_target() {
+        let place = |flags: &[&str]| settings(flags, 1).map(|settings| (settings.disk.dir, settings.name));
+        assert_eq!(place(&["-d", "d"]), Ok((PathBuf::from("/here/d"), None)));
+        assert_eq!(place(&["-d", "d", "-o", "n"]), Ok((PathBuf::from("/here/d"), Some("n".to_owned()))));
+        assert_eq!(place(&["-o", "/a/b/"]), Ok((PathBuf::from("/a"), Some("b".to_owned()))));
+        assert!(place(&["-o", ".."]).is_err());
+        assert!(place(&["-o", "/"]).is_err());
+        assert!(settings(&["-o", "n"], 2).is_err());
+    }
+}

@@ -124,17 +124,10 @@ fn usage_error(error: &clap::Error) -> CliError {
     }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let message: Vec<&str> = text
-        .split("\n\nUsage:")
-        .next()
-        .unwrap_or(text)
-        .split("\n\nFor more information")
-        .next()
-        .unwrap_or(text)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let is_said =
+        |line: &&str| !line.is_empty() && !line.starts_with("For more") && !line.contains("as a value");
+    let message: Vec<&str> = lines.filter(is_said).collect();
     CliError::usage(message.join(" ")).with_hint("btget --help lists all options")
 }
 

@@ -69,6 +69,14 @@ pub const TRACKER_PEERS: usize = 2_000;
 pub const TRACKER_ID: usize = 256;
 /// Text of a tracker or peer that is shown to people, characters.
 pub const SHOWN_TEXT: usize = 256;
+/// Torrents that our own tracker keeps.
+pub const TRACKED_TORRENTS: usize = 10_000;
+/// Peers of one torrent that our own tracker keeps.
+pub const TRACKED_SWARM: usize = 5_000;
+/// Peers that our own tracker keeps in all.
+pub const TRACKED_PEERS: usize = 100_000;
+/// Peers in one answer of our own tracker.
+pub const TOLD_PEERS: usize = 200;
 /// HTTP requests under way at once.
 pub const HTTP_REQUESTS: usize = 50;
 /// Redirects followed.

@@ -20,3 +20,4 @@ pub mod snapshot;
 pub mod timers;
 mod torrent;
 pub mod tracker;
+pub mod tracker_server;

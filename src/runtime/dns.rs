@@ -1,7 +1,7 @@
 //! Names to addresses, without ever holding anybody up.
 //!
 //! The system's resolver can block for tens of seconds and cannot be interrupted. Each lookup has a thread
-//! of its own that nobody waits for when the process ends; at most [`LOOKUPS`] are out at once. Which of the
+//! of its own that nobody waits for when the process ends; at most `LOOKUPS` are out at once. Which of the
 //! addresses may be connected to is for the caller to say.
 
 use std::collections::BTreeMap;

@@ -10,3 +10,4 @@ pub mod dns;
 mod driver;
 pub mod http;
 pub mod net;
+pub mod tracker_server;

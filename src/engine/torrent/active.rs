@@ -155,7 +155,7 @@ impl Active {
     pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
         self.is_complete = true;
         if fetched {
-            self.announcer.on_complete(ctx.now);
+            self.announcer.on_complete();
         }
         ctx.notify(Notice::Complete { torrent: self.id });
         self.flush_haves(ctx);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::tier::Tiers;
-use super::tracker_state::{Attempt, FAMILIES, Failure, Standing, Tracker};
+use super::tracker_state::{Attempt, FAMILIES, Failure, Route, Standing, Tracker};
 use super::{AnnouncerSettings, FetchKey, Totals, TrackerOutput, url_rule};
 use crate::base::address::Reach;
 use crate::base::limit;
@@ -33,7 +33,8 @@ pub struct Announcer {
     /// The tracker that last worked, while it does.
     working: Option<usize>,
     wants_peers: bool,
-    /// How long after the last answer peers are asked for again; doubles with every time.
+    /// How long after the last answer peers are asked for again; doubles with every answer that came while
+    /// peers were wanted, so that a swarm that has none is not asked about for ever.
     step: Duration,
     /// When the last answer came.
     answered_at: Instant,
@@ -119,11 +120,11 @@ impl Announcer {
 
     /// The torrent has become complete in this run; the working tracker is told at once, others when they
     /// are next asked.
-    pub fn on_complete(&mut self, now: Instant) {
+    pub fn on_complete(&mut self) {
         self.is_completed = true;
         self.wants_peers = false;
         if self.phase == Phase::Running && self.asked.is_none() {
-            self.tell_completed(now);
+            self.tell_completed();
         }
     }
 
@@ -148,9 +149,6 @@ impl Announcer {
     /// Whether more peers would be of use. While they are, trackers are asked sooner than they wish to be,
     /// though never sooner than they allow.
     pub fn set_need(&mut self, wants_peers: bool) {
-        if wants_peers && !self.wants_peers {
-            self.step = limit::ANNOUNCE_GAP_MIN;
-        }
         self.wants_peers = wants_peers;
     }
 
@@ -287,13 +285,13 @@ impl Announcer {
             tracker.is_usable() && !tracker.is_tried && tracker.not_before <= now
         });
         match next {
-            Some(tracker) => self.announce(tracker),
+            Some(tracker) => self.announce(tracker, |_| true),
             None => self.asked = None,
         }
     }
 
-    /// Announces to a tracker over every family.
-    fn announce(&mut self, index: usize) {
+    /// Announces to a tracker over every family in use whose route passes `wants`.
+    fn announce(&mut self, index: usize, wants: impl Fn(&Route) -> bool) {
         self.asked = Some(index);
         let is_completed = self.is_completed;
         let tracker = &mut self.trackers[index];
@@ -301,8 +299,11 @@ impl Announcer {
         tracker.attempt = Attempt::default();
         let families = [self.settings.families.0, self.settings.families.1];
         for family in (0..FAMILIES.len()).filter(|&family| families[family]) {
-            let event = self.trackers[index].routes[family].event(is_completed);
-            self.send(index, family, event, ANNOUNCE_TIMEOUT);
+            let route = &self.trackers[index].routes[family];
+            if wants(route) {
+                let event = route.event(is_completed);
+                self.send(index, family, event, ANNOUNCE_TIMEOUT);
+            }
         }
     }
 
@@ -376,7 +377,7 @@ impl Announcer {
             self.working = Some(index);
             self.asked = None;
             self.tiers.promote(index);
-            self.tell_completed(now);
+            self.tell_completed();
             return;
         }
         let failure = tracker.attempt.failure.take().unwrap_or_else(|| Failure {
@@ -397,14 +398,13 @@ impl Announcer {
     }
 
     /// Tells the working tracker of the completion, unless it knows.
-    fn tell_completed(&mut self, now: Instant) {
+    fn tell_completed(&mut self) {
         let Some(working) = self.working else { return };
         if self.is_completed && self.trackers[working].owes_completed() {
             for tracker in &mut self.trackers {
                 tracker.is_tried = false;
             }
-            self.trackers[working].not_before = now;
-            self.announce(working);
+            self.announce(working, Route::owes_completed);
         }
     }
 

@@ -13,6 +13,9 @@ mod tier;
 mod tracker_state;
 mod url_rule;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 
 pub use announcer::Announcer;

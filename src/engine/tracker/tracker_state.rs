@@ -149,7 +149,8 @@ impl Tracker {
             Some(RetryIn::After(wait)) => wait,
             Some(RetryIn::Never) | None => Duration::ZERO,
         };
-        self.not_before = now + spread(self.backoff(), rng).max(told);
+        let wait = spread(self.backoff(), rng).max(told);
+        self.not_before = self.not_before.max(now + wait);
         self.due = self.not_before;
     }
 

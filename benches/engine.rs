@@ -57,6 +57,9 @@ impl Bench {
                 Action::Send { connection, message: Message::Request(request) } => {
                     self.asked[connection.0 as usize].push_back(request);
                 }
+                Action::Send { connection, message: Message::Cancel(request) } => {
+                    self.asked[connection.0 as usize].retain(|asked| *asked != request);
+                }
                 Action::Disk(job) => self.disk.push(job),
                 _ => {}
             }
@@ -143,11 +146,9 @@ fn measure(pieces: u32, piece_length: u32, peers: usize) -> f64 {
             break;
         }
     }
-    assert_eq!(
-        blocks as u64,
-        bench.layout.total() / u64::from(BLOCK_LENGTH),
-        "not everything was fetched once"
-    );
+    let needed = bench.layout.total() / u64::from(BLOCK_LENGTH);
+    let extra = (blocks as u64).checked_sub(needed).expect("everything was fetched");
+    assert!(extra <= needed / 50, "{extra} of {needed} blocks came twice");
     bench.spent.as_nanos() as f64 / blocks as f64
 }
 

@@ -39,7 +39,7 @@ impl Trace {
     /// Adds what a host was told or did.
     pub(super) fn record(&mut self, now: Instant, host: HostId, what: &dyn Debug) {
         let mut sink = Sink { digest: self.digest };
-        let written = write!(sink, "{} {} {what:?}\n", now.as_nanos(), host.0);
+        let written = writeln!(sink, "{} {} {what:?}", now.as_nanos(), host.0);
         debug_assert!(written.is_ok(), "hashing never fails");
         self.digest = sink.digest;
         if let Some(lines) = &mut self.lines {

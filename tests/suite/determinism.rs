@@ -22,7 +22,7 @@ fn digest(seed: u64, links: LinkKind) -> u64 {
         .leechers(6)
         .liar(Lie::BadBlocks { every: 10 })
         .liar(Lie::Disconnects);
-    let mut swarm = scenario.build().unwrap();
+    let mut swarm = scenario.build().expect("a layout that exists");
     swarm.world.stop_in(swarm.leechers[0], Duration::from_secs(3), Departure::Off);
     swarm.world.start_in(swarm.leechers[0], Duration::from_secs(20));
     let report = swarm.finish(Duration::from_secs(600));

@@ -2,6 +2,8 @@
 //! seed that replays it. `BTGET_SIM_SEED` runs every test with that seed alone, `BTGET_SIM_TRACE` prints every
 //! input and action of a random swarm that fails, `BTGET_SIM_SEEDS` says how many of these there are.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use btget::base::bitfield::Bitfield;
 use btget::base::index::PieceIndex;
 use btget::base::random::Rng;
@@ -23,39 +25,32 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs a test with each of its seeds; a seed under which it panics is named.
 fn with_seeds(seeds: impl IntoIterator<Item = u64>, test: impl Fn(u64)) {
-    struct Named(u64);
-    impl Drop for Named {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!("failed with seed {0}; replay: BTGET_SIM_SEED={0}", self.0);
-            }
-        }
-    }
     let asked = std::env::var("BTGET_SIM_SEED").ok().map(|text| text.parse().expect("a number"));
     let seeds: Vec<u64> = asked.map_or_else(|| seeds.into_iter().collect(), |seed| vec![seed]);
     for seed in seeds {
-        let _named = Named(seed);
-        test(seed);
+        let outcome = catch_unwind(AssertUnwindSafe(|| test(seed)));
+        assert!(outcome.is_ok(), "failed with seed {seed}, see above; replay: BTGET_SIM_SEED={seed}");
     }
+}
+
+fn build(scenario: &Scenario) -> Swarm {
+    scenario.build().expect("a layout that exists")
 }
 
 fn finishes(swarm: &mut Swarm, limit: Duration) -> Report {
     let report = swarm.finish(limit);
-    if !report.is_done {
-        swarm.world.take_trace().iter().for_each(|line| println!("{line}"));
-    }
-    assert!(report.is_done, "{report}");
+    assert!(report.is_done, "{}\n{report}", swarm.world.take_trace().join("\n"));
     for host in &report.hosts {
         let (requests, is_writing, _) = host.outstanding;
         assert!(host.is_complete && requests == 0 && !is_writing, "{report}");
-        let torrent = host.torrent.as_ref().unwrap();
+        let torrent = host.torrent.as_ref().expect("it is switched on");
         assert_eq!((torrent.verified, torrent.partial), (torrent.total, 0), "{report}");
     }
     report
 }
 
 fn wasted(world: &World, host: HostId) -> u64 {
-    world.snapshot(host, Detail::Totals).unwrap().wasted
+    world.snapshot(host, Detail::Totals).expect("it is switched on").wasted
 }
 
 fn banned(world: &World) -> Vec<std::net::SocketAddr> {
@@ -75,7 +70,7 @@ fn banned(world: &World) -> Vec<std::net::SocketAddr> {
 #[test]
 fn a_seed_and_twenty_leechers_finish() {
     with_seeds(1..=3, |seed| {
-        let mut swarm = Scenario::new(seed).seeds(1).leechers(20).uneven_lines().build().unwrap();
+        let mut swarm = build(&Scenario::new(seed).seeds(1).leechers(20).uneven_lines());
         finishes(&mut swarm, 10 * MINUTE);
         assert_eq!(banned(&swarm.world), [], "an honest peer is banned");
     });
@@ -85,7 +80,7 @@ fn a_seed_and_twenty_leechers_finish() {
 fn they_finish_over_the_real_codec() {
     with_seeds(1..=2, |seed| {
         let scenario = Scenario::new(seed).links(LinkKind::Wire).files(&[3_000_000], 49_152);
-        let mut swarm = scenario.seeds(1).leechers(6).build().unwrap();
+        let mut swarm = build(&scenario.seeds(1).leechers(6));
         finishes(&mut swarm, 10 * MINUTE);
     });
 }
@@ -94,7 +89,7 @@ fn they_finish_over_the_real_codec() {
 fn leechers_that_leave_and_come_back_go_on_where_they_were() {
     with_seeds(1..=3, |seed| {
         let scenario = Scenario::new(seed).spread(Duration::from_secs(10)).uneven_lines();
-        let mut swarm = scenario.seeds(1).leechers(12).build().unwrap();
+        let mut swarm = build(&scenario.seeds(1).leechers(12));
         for (turn, &host) in swarm.leechers.iter().enumerate() {
             let away = Duration::from_secs(11 + turn as u64 / 2);
             let departure = if turn % 2 == 0 { Departure::Off } else { Departure::Lost };
@@ -118,7 +113,7 @@ fn leechers_that_leave_and_come_back_go_on_where_they_were() {
 /// One leecher, honest seeds and liars of one kind: the leecher finishes, and no honest peer is banned.
 fn survives(seed: u64, lie: Lie, links: LinkKind) -> Swarm {
     let scenario = Scenario::new(seed).links(links).seeds(2).leechers(2);
-    let mut swarm = scenario.liar(lie).liar(lie).build().unwrap();
+    let mut swarm = build(&scenario.liar(lie).liar(lie));
     finishes(&mut swarm, 20 * MINUTE);
     let liars: Vec<_> = swarm.liars.iter().map(|host| swarm.world.address(*host)).collect();
     let banned = banned(&swarm.world);
@@ -151,7 +146,7 @@ fn liars_do_not_keep_a_swarm_from_finishing() {
 fn whoever_sends_bad_blocks_is_banned_and_little_is_wasted() {
     with_seeds(1..=10, |seed| {
         let scenario = Scenario::new(seed).seeds(4).leechers(1).liar(Lie::BadBlocks { every: 10 });
-        let mut swarm = scenario.build().unwrap();
+        let mut swarm = build(&scenario);
         finishes(&mut swarm, 10 * MINUTE);
         let liar = swarm.world.address(swarm.liars[0]);
         assert_eq!(banned(&swarm.world), [liar]);
@@ -168,7 +163,7 @@ fn failed_pieces(world: &World, host: HostId) -> usize {
 fn a_leecher_with_only_a_liar_takes_what_is_good_from_it() {
     with_seeds(1..=3, |seed| {
         let scenario = Scenario::new(seed).leechers(1).liar(Lie::Floods);
-        finishes(&mut scenario.build().unwrap(), 20 * MINUTE);
+        finishes(&mut build(&scenario), 20 * MINUTE);
     });
 }
 
@@ -178,7 +173,7 @@ fn all_peers_gone_at_99_percent_is_told_and_survived() {
         // Slow lines: little is on its way when the others go.
         let line = Line { up: ByteRate(200_000), ..Line::default() };
         let scenario = Scenario::new(seed).files(&[256 * 65_536], 65_536).line(line);
-        let mut swarm = scenario.seeds(2).leechers(1).build().unwrap();
+        let mut swarm = build(&scenario.seeds(2).leechers(1));
         let leecher = swarm.leechers[0];
         let is_nearly_done = |world: &World| world.disk(leecher).unwrap().right().count() >= 253;
         assert!(swarm.world.run_until(10 * MINUTE, is_nearly_done));
@@ -203,7 +198,7 @@ fn a_piece_that_nobody_has_is_named_and_comes_with_the_one_who_has_it() {
     with_seeds(1..=3, |seed| {
         let mut most = Bitfield::full(PIECES);
         most.remove(PieceIndex(40));
-        let mut swarm = Scenario::new(seed).having(most).leechers(2).seeds(1).build().unwrap();
+        let mut swarm = build(&Scenario::new(seed).having(most).leechers(2).seeds(1));
         swarm.world.stop_in(swarm.seeds[0], Duration::ZERO, Departure::Off);
         swarm.world.run_for(2 * MINUTE);
         for &host in &swarm.leechers {
@@ -220,7 +215,7 @@ fn a_piece_that_nobody_has_is_named_and_comes_with_the_one_who_has_it() {
 #[test]
 fn in_the_endgame_few_blocks_come_twice() {
     with_seeds(1..=5, |seed| {
-        let mut swarm = Scenario::new(seed).seeds(8).leechers(1).uneven_lines().build().unwrap();
+        let mut swarm = build(&Scenario::new(seed).seeds(8).leechers(1).uneven_lines());
         finishes(&mut swarm, 10 * MINUTE);
         let leecher = swarm.leechers[0];
         let blocks = u64::from(PIECES * 4);
@@ -272,7 +267,7 @@ fn anything(seed: u64) -> Swarm {
         ];
         scenario = scenario.liar(lies[rng.below(lies.len())]);
     }
-    let mut swarm = scenario.build().unwrap();
+    let mut swarm = build(&scenario);
     if std::env::var("BTGET_SIM_TRACE").is_ok() {
         swarm.world.keep_trace();
     }

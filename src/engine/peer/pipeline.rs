@@ -18,6 +18,8 @@ const DEPTH_MIN: usize = 8;
 const DEPTH_START: usize = 16;
 /// A peer with requests out and no block for so long is snubbed.
 const SNUB_AFTER: Duration = Duration::from_secs(20);
+/// A peer that rejects so many requests and sends nothing is given a pause.
+const REJECTS_MAX: u32 = 32;
 /// Added to two round trips.
 const SLACK: Duration = Duration::from_millis(50);
 /// Requests last at least so long at the peer's best rate.
@@ -39,6 +41,8 @@ pub struct RequestPipeline {
     /// When a block came last, or the first of the present requests went out.
     progress: Instant,
     is_snubbed: bool,
+    /// Rejects since a block came or a pause ended.
+    rejects: u32,
 }
 
 impl RequestPipeline {
@@ -54,6 +58,7 @@ impl RequestPipeline {
             latency: Duration::from_secs(1),
             progress: now,
             is_snubbed: false,
+            rejects: 0,
         }
     }
 
@@ -84,6 +89,9 @@ impl RequestPipeline {
 
     /// How many requests may go out in addition; 0 until a batch is worth a write.
     pub fn room(&self) -> usize {
+        if self.rejects >= REJECTS_MAX {
+            return 0;
+        }
         let depth = if self.is_snubbed { 1 } else { self.depth.min(self.limit) };
         let room = depth.saturating_sub(self.out.len());
         if room * 8 >= depth { room } else { 0 }
@@ -110,6 +118,7 @@ impl RequestPipeline {
         };
         self.progress = now;
         self.is_snubbed = false;
+        self.rejects = 0;
         self.latency = self.latency.min(now.since(sent));
         if self.is_growing {
             self.depth = (self.depth + 1).min(usize::from(limit::REQUESTS_OUT));
@@ -120,7 +129,19 @@ impl RequestPipeline {
         true
     }
 
-    /// Forgets a request: it was rejected or cancelled. Says whether it was there.
+    /// Notes that the peer rejected a request; says whether there was one. A peer that rejects and never
+    /// delivers is given a pause, or requests and rejects would go round as fast as the network carries them.
+    pub fn on_rejected(&mut self, block: BlockAddress) -> bool {
+        self.rejects = self.rejects.saturating_add(1);
+        self.forget(block)
+    }
+
+    /// Ends the pause of a peer that rejects.
+    pub fn end_pause(&mut self) {
+        self.rejects = 0;
+    }
+
+    /// Forgets a request: it was cancelled. Says whether it was there.
     pub fn forget(&mut self, block: BlockAddress) -> bool {
         self.take(block).is_some()
     }
@@ -222,6 +243,19 @@ mod tests {
         pipeline.on_requested(at(21_000), block(1));
         assert!(pipeline.on_received(at(22_000), block(1), &mut RollingRate::new(at(0))));
         assert!(pipeline.room() >= DEPTH_MIN);
+    }
+
+    #[test]
+    fn a_peer_that_only_rejects_is_given_a_pause() {
+        let mut pipeline = RequestPipeline::new(at(0));
+        for number in 0..REJECTS_MAX {
+            assert!(pipeline.room() > 0);
+            pipeline.on_requested(at(0), block(number));
+            assert!(pipeline.on_rejected(block(number)));
+        }
+        assert_eq!(pipeline.room(), 0);
+        pipeline.end_pause();
+        assert!(pipeline.room() > 0);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The peer list against its promises.
+
 use proptest::prelude::*;
 
 use super::*;

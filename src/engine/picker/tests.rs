@@ -1,4 +1,7 @@
+//! The picker against its promises.
+
 use super::*;
+
 use crate::base::layout::BLOCK_LENGTH;
 use crate::base::time::{Duration, Instant};
 

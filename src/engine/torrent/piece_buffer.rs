@@ -91,6 +91,11 @@ impl PieceBuffer {
         (self.job.is_some() && self.count > 0).then(|| self.oldest + PATIENCE)
     }
 
+    /// Whether so much waits that, in need, it is worth a job wherever it lies in the piece.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.count >= RUN
+    }
+
     /// The next job, if one is worth it: a run at the front, or everything that waits if `spill`.
     pub(super) fn take_job(&mut self, now: Instant, spill: bool) -> Option<Box<PieceJob>> {
         let job = self.job.as_ref()?;

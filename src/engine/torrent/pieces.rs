@@ -95,7 +95,8 @@ impl Active {
         let buffer =
             self.buffers.entry(piece).or_insert_with(|| PieceBuffer::new(id, piece, blocks, wants_digests));
         buffer.add(ctx.now, block.block, data, sender);
-        if let Some(job) = buffer.take_job(ctx.now, self.is_crowded) {
+        let spill = self.is_crowded && buffer.is_heavy();
+        if let Some(job) = buffer.take_job(ctx.now, spill) {
             ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
         }
     }
@@ -123,7 +124,8 @@ impl Active {
         }
     }
 
-    /// Buffers are, or are no longer, more than half full: while they are, nothing waits for a run.
+    /// Buffers are, or are no longer, more than half full. At that moment everything that waits is written;
+    /// from then on a piece's blocks are as soon as a run's worth of them waits, wherever they lie.
     pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
         self.is_crowded = crowded;
         if crowded {
@@ -156,7 +158,8 @@ impl Active {
         let Some(verdict) = verdict else {
             let Some(buffer) = self.buffers.get_mut(&piece) else { return };
             buffer.on_job_back(job);
-            if let Some(job) = buffer.take_job(ctx.now, self.is_crowded) {
+            let spill = self.is_crowded && buffer.is_heavy();
+            if let Some(job) = buffer.take_job(ctx.now, spill) {
                 ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
             }
             return;

@@ -102,7 +102,7 @@ impl Active {
         if peer.peer_choking {
             peer.allowed_fast.retain(|piece| *piece != reject.piece);
         }
-        if peer.requests.forget(block) {
+        if peer.requests.on_rejected(block) {
             self.release(ctx, connection, &[block]);
         }
     }
@@ -142,6 +142,7 @@ impl Active {
         let (mut next, mut silent, mut late) = (Instant::FAR, Vec::new(), Vec::new());
         for (&connection, peer) in &mut self.peers {
             peer.state_changes = 0;
+            peer.requests.end_pause();
             let silent_at = peer.last_received + ctx.settings.peer_timeout;
             if silent_at <= ctx.now {
                 silent.push(connection);

@@ -1,11 +1,12 @@
 //! Which pieces on disk are right.
 //!
 //! Missing files and holes cost nothing: a piece that is all hole is right only if it should be all zeros.
-//! Memory is a step a worker whatever the piece length.
+//! Memory is a step for each of the pieces hashed side by side, whatever
+//! the piece length.
 
 use std::ops::Range;
 
-use super::advance::{STEP, Scratch, is_right};
+use super::advance::{LANES, STEP, Scratch, is_right};
 use super::storage::{Payload, next_data};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::PieceIndex;
@@ -47,49 +48,76 @@ impl Check {
             if left == 0 {
                 return Ok(None);
             }
-            let piece = PieceIndex(self.next);
-            let (is_right, read) = self.is_right(payload, piece, scratch)?;
-            if is_right {
-                self.right.push(piece);
+            let mut lanes = Vec::with_capacity(LANES);
+            while self.next < end && left > 0 && lanes.len() < LANES {
+                let lane = self.lane(payload, PieceIndex(self.next))?;
+                // A piece that is not read costs a few system calls.
+                left = left.saturating_sub(lane.as_ref().map_or(0, |lane| lane.end - lane.next).max(1024));
+                lanes.extend(lane);
+                self.next += 1;
             }
-            // A piece that is not read costs a few system calls.
-            left = left.saturating_sub(read.max(1024));
-            self.next += 1;
+            hash(payload, &mut lanes, scratch)?;
+            let right = lanes.into_iter().filter_map(|lane| {
+                let expected = payload.storage.hashes.of(lane.piece);
+                (lane.is_there && is_right(expected, lane.hash.finish())).then_some(lane.piece)
+            });
+            self.right.extend(right);
         }
+        // Pieces of holes were judged before those that were read beside them.
+        self.right.sort_unstable();
         Ok(Some(std::mem::take(&mut self.right)))
     }
 
-    /// Whether a piece is right, and how many bytes that took.
-    fn is_right(
-        &mut self,
-        payload: &Payload,
-        piece: PieceIndex,
-        scratch: &mut Scratch,
-    ) -> Result<(bool, u64), DiskError> {
+    /// A lane for a piece that has to be read. Others are judged at once.
+    fn lane(&mut self, payload: &Payload, piece: PieceIndex) -> Result<Option<Lane>, DiskError> {
         let storage = &payload.storage;
         let range = storage.layout.piece_range(piece);
-        let expected = storage.hashes.of(piece);
         match look(payload, range.clone())? {
-            Look::Absent => return Ok((false, 0)),
+            Look::Absent => return Ok(None),
             Look::Hole if range.end - range.start == u64::from(storage.layout.piece_length()) => {
                 let zeros = *self.zeros.get_or_insert_with(|| sha1_of_zeros(range.end - range.start));
-                return Ok((is_right(expected, zeros), 0));
+                if is_right(storage.hashes.of(piece), zeros) {
+                    self.right.push(piece);
+                }
+                return Ok(None);
             }
             Look::Hole | Look::Data => {}
         }
-        let Some(scratch) = scratch.lanes(1).next() else { return Ok((false, 0)) };
-        let mut hash = RunningHash::default();
-        let mut start = range.start;
-        while start < range.end {
-            let length = (range.end - start).min(STEP as u64) as usize;
-            if !payload.read(start, vec![&mut scratch[..length]])?.is_done() {
-                return Ok((false, start - range.start));
-            }
-            hashing::advance(&mut [Run { hash: &mut hash, bytes: &[&scratch[..length]] }]);
-            start += length as u64;
-        }
-        Ok((is_right(expected, hash.finish()), range.end - range.start))
+        let hash = RunningHash::default();
+        Ok(Some(Lane { piece, next: range.start, end: range.end, hash, is_there: true }))
     }
+}
+
+/// A piece that is read and hashed.
+struct Lane {
+    piece: PieceIndex,
+    /// Payload offset of what is to be read next.
+    next: u64,
+    end: u64,
+    hash: RunningHash,
+    is_there: bool,
+}
+
+/// Reads and hashes the lanes' pieces side by side.
+fn hash(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Result<(), DiskError> {
+    while lanes.iter().any(|lane| lane.next < lane.end) {
+        let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
+        for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes(LANES)) {
+            let length = (lane.end - lane.next).min(STEP as u64) as usize;
+            if length == 0 {
+                continue;
+            }
+            if payload.read(lane.next, vec![&mut scratch[..length]])?.is_done() {
+                lane.next += length as u64;
+                read.push((&mut lane.hash, [&scratch[..length]]));
+            } else {
+                (lane.is_there, lane.next) = (false, lane.end);
+            }
+        }
+        let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
+        hashing::advance(&mut runs);
+    }
+    Ok(())
 }
 
 fn look(payload: &Payload, range: Range<u64>) -> Result<Look, DiskError> {

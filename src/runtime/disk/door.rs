@@ -119,6 +119,13 @@ impl Door {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// An error when nothing can be made in the folder: no permission, or a read-only file system.
+    pub fn require_writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(&self.root, ".", wanted, AtFlags::empty())?)
+    }
+
     /// The greatest length of a file, bytes, where it is small enough to matter: FAT's, or this process's
     /// limit.
     pub fn longest_file(&self) -> Option<u64> {
@@ -318,6 +325,18 @@ mod tests {
         assert!(dir.path().join("real/file").exists());
         let error = door.open_file(Path::new("file"), Access::Create).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_written_to_is_told() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let door = Door::open(dir.path(), false).unwrap();
+        door.require_writable().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+        // To a super-user the mode does not matter.
+        let may_write = door.open_file(Path::new("file"), Access::Create).is_ok();
+        assert_eq!(door.require_writable().is_ok(), may_write);
     }
 
     #[test]

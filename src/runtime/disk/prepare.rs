@@ -19,6 +19,7 @@ impl Payload {
         let mut existing = Existing::Nothing;
         let mut missing = 0u64;
         let mut absent = Vec::new();
+        let mut overlong = Vec::new();
         for file in self.files_on_disk() {
             let length = storage.length(file);
             let Some((name, found)) = names.find(storage, file)? else {
@@ -34,6 +35,9 @@ impl Payload {
                 }
                 continue;
             }
+            if found.length > length {
+                overlong.push((storage.target.dir.join(storage.path(file, name)), found.length - length));
+            }
             let is_plain = found.allocated >= length && found.length >= length;
             if is_plain && existing == Existing::Something {
                 continue;
@@ -44,11 +48,16 @@ impl Payload {
                 existing = Existing::Something;
             }
         }
+        names.set_overlong(overlong);
         if storage.target.read_only {
             return Ok(existing);
         }
-        self.require_space(&door, missing)?;
-        self.require_length(&door)?;
+        if missing > 0 {
+            let dir = &storage.target.dir;
+            door.require_writable().map_err(|error| disk_error("write to", dir, &error))?;
+            self.require_space(&door, missing)?;
+            self.require_length(&door)?;
+        }
         self.create(&mut names, &door, &absent)?;
         Ok(existing)
     }
@@ -118,9 +127,6 @@ impl Payload {
 
     fn require_space(&self, door: &Door, missing: u64) -> Result<(), DiskError> {
         let target = &self.storage.target;
-        if missing == 0 {
-            return Ok(());
-        }
         let free = door.free_space().map_err(|error| disk_error("measure", &target.dir, &error))?;
         if missing.saturating_add(target.reserve) <= free {
             return Ok(());

@@ -40,6 +40,7 @@ pub struct Storage {
 pub(super) struct Names {
     door: Option<Arc<Door>>,
     files: Vec<Known>,
+    overlong: Vec<(PathBuf, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +76,7 @@ impl Storage {
                 entries.map(|(file, span)| (!file.skip && !span.is_pad).then_some(file.path.as_path())),
             )
         };
-        let names = Mutex::new(Names { door: None, files: vec![Known::default(); files.len()] });
+        let names = Mutex::new(Names { files: vec![Known::default(); files.len()], ..Names::default() });
         Storage { target, files, file_map, layout, hashes, has_pads, part_paths, names }
     }
 
@@ -171,6 +172,15 @@ impl Names {
 
     pub(super) fn set_name(&mut self, file: FileIndex, name: Option<Name>) {
         self.files[file.index()].name = name;
+    }
+
+    /// Files that were longer than they should be when they were last looked at, and by how many bytes.
+    pub(super) fn overlong(&self) -> &[(PathBuf, u64)] {
+        &self.overlong
+    }
+
+    pub(super) fn set_overlong(&mut self, overlong: Vec<(PathBuf, u64)>) {
+        self.overlong = overlong;
     }
 
     /// Forgets the door and all names.

@@ -13,9 +13,8 @@ fn small() -> Sample {
 }
 
 fn fifo(path: &Path) {
-    let (folder, name) = (fs::File::open(path.parent().unwrap()).unwrap(), path.file_name().unwrap());
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(folder, name, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
 }
 
 #[test]
@@ -179,6 +178,8 @@ fn a_longer_file_gets_its_length_when_all_of_it_is_right() {
     fs::write(dir.path().join("t/f1"), longer).unwrap();
     let disk = Disk::new(sample.storage(target(dir.path())));
     assert_eq!(disk.open(), Ok(Existing::Something));
+    let overlong = disk.pool.reader(TORRENT).unwrap().overlong_files();
+    assert_eq!(overlong, [(dir.path().join("t/f1"), 4)]);
     assert_eq!(disk.check(0..2), Ok(vec![0, 1]));
     assert_eq!(fs::metadata(dir.path().join("t/f1")).unwrap().len(), 20_004, "a check changes nothing");
     disk.finish(1).unwrap();
@@ -235,16 +236,17 @@ fn no_more_files_are_open_than_allowed() {
         assert_eq!(verdict, Ok(Some(Verdict::Passed { digests: Vec::new() })));
         most = most.max(open_below(dir.path()));
     }
-    assert!((2..=8).contains(&most), "{most} open");
     assert_eq!(disk.check(0..sample.layout.piece_count()).unwrap().len(), 23);
-    assert!(open_below(dir.path()) <= 8);
+    most = most.max(open_below(dir.path()));
+    assert!(most <= 8, "{most} open");
+    assert!(most > 1 || !Path::new("/proc/self/fd").exists(), "{most} seen");
     disk.run(DiskJob::Close { torrent: TORRENT });
     assert_eq!(open_below(dir.path()), 0);
 }
 
-/// Files below `dir` that this process has open; 2 where that can't be told.
+/// Files below `dir` that this process has open; 0 where that can't be told.
 fn open_below(dir: &Path) -> usize {
-    let Ok(handles) = fs::read_dir("/proc/self/fd") else { return 2 };
+    let Ok(handles) = fs::read_dir("/proc/self/fd") else { return 0 };
     let opened = handles.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok());
     opened.filter(|path| path.starts_with(dir.join("t"))).count()
 }

@@ -286,7 +286,7 @@ fn anything(seed: u64) -> Swarm {
 
 #[test]
 fn whatever_happens_whoever_stays_finishes() {
-    let many = std::env::var("BTGET_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let many = std::env::var("BTGET_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     with_seeds(1..=many, |seed| {
         let mut swarm = anything(seed);
         swarm.world.run_for(2 * MINUTE);

@@ -33,6 +33,8 @@ pub(super) struct Active {
     pub(super) smart_ban: SmartBan,
     /// Pieces under way.
     pub(super) buffers: BTreeMap<PieceIndex, PieceBuffer>,
+    /// When waiting blocks are looked through for those that have waited long enough.
+    pub(super) spill_at: Option<Instant>,
     /// By file: pieces that it still lacks.
     pub(super) pieces_left: Vec<u32>,
     /// Files that do not have their final name yet.
@@ -96,6 +98,7 @@ impl Active {
             picker,
             smart_ban: SmartBan::new(),
             buffers: BTreeMap::new(),
+            spill_at: None,
             files_left: pieces_left.len(),
             pieces_left,
             haves: Vec::new(),
@@ -192,7 +195,7 @@ impl Active {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let dial = if self.is_stopping { None } else { self.dial_at() };
-        [self.sweep_at, self.haves_due, self.spill_at(), self.announcer.poll_timeout(), dial]
+        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial]
             .into_iter()
             .flatten()
             .min()
@@ -205,7 +208,7 @@ impl Active {
         if is_due(self.haves_due) {
             self.flush_haves(ctx);
         }
-        if is_due(self.spill_at()) {
+        if is_due(self.spill_at) {
             self.spill(ctx);
         }
         if is_due(self.sweep_at) {

@@ -95,20 +95,26 @@ impl Active {
         let buffer =
             self.buffers.entry(piece).or_insert_with(|| PieceBuffer::new(id, piece, blocks, wants_digests));
         buffer.add(ctx.now, block.block, data, sender);
+        self.offer(ctx, piece);
+    }
+
+    /// Sends a piece's blocks to the disk if they are worth a job, and else sees to it that they do not
+    /// wait for ever.
+    fn offer(&mut self, ctx: &mut Context<'_>, piece: PieceIndex) {
+        let Some(buffer) = self.buffers.get_mut(&piece) else { return };
         let spill = self.is_crowded && buffer.is_heavy();
         if let Some(job) = buffer.take_job(ctx.now, spill) {
             ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
+        } else if let (None, Some(at)) = (self.spill_at, buffer.spill_at()) {
+            self.spill_at = Some(at);
         }
     }
 
-    /// When the oldest waiting block has waited long enough.
-    pub(super) fn spill_at(&self) -> Option<Instant> {
-        self.buffers.values().filter_map(PieceBuffer::spill_at).min()
-    }
-
-    /// Writes what has waited long enough.
+    /// Writes what has waited long enough. The deadline is the first of those that waited when it was set;
+    /// the next one is looked for only when it has passed, since there may be thousands of pieces.
     pub(super) fn spill(&mut self, ctx: &mut Context<'_>) {
         self.submit(ctx, |buffer, now| buffer.spill_at().is_some_and(|at| at <= now));
+        self.spill_at = self.buffers.values().filter_map(PieceBuffer::spill_at).min();
     }
 
     /// Writes everything that waits.
@@ -158,11 +164,7 @@ impl Active {
         let Some(verdict) = verdict else {
             let Some(buffer) = self.buffers.get_mut(&piece) else { return };
             buffer.on_job_back(job);
-            let spill = self.is_crowded && buffer.is_heavy();
-            if let Some(job) = buffer.take_job(ctx.now, spill) {
-                ctx.actions.push_back(Action::Disk(DiskJob::Advance(job)));
-            }
-            return;
+            return self.offer(ctx, piece);
         };
         let Some(buffer) = self.buffers.remove(&piece) else { return };
         match verdict {

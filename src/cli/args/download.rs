@@ -37,24 +37,24 @@ pub struct DownloadArgs {
     #[arg(long, help_heading = "Where")]
     pub seed: bool,
 
+    /// Where data goes.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub place: Place,
 
+    /// Where we listen and whom we ask.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub network: Network,
 
+    /// How much may be used.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub limits: Limits,
 
+    /// When to give up.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub giving_up: GivingUp,
 
+    /// What is shown.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub output: Output,
 }
 

@@ -58,8 +58,8 @@ pub struct DemoArgs {
     /// How much to download
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = value::size)]
     pub size: u64,
+    /// What is shown.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub output: Output,
 }
 

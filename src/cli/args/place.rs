@@ -14,7 +14,7 @@ pub struct Place {
     /// Name of the file or folder to make, instead of the torrent's own (one target only)
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// How disk space is taken: sparse (after a look whether it is enough), full or none (no look)
+    /// How disk space is taken: sparse (as data comes), full (at once) or none (files grow)
     #[arg(long, value_name = "HOW", value_enum, default_value_t = AllocateChoice::Sparse, hide_possible_values = true)]
     pub allocate: AllocateChoice,
     /// Gives files their final names from the start, instead of NAME.part until they are complete
@@ -28,11 +28,11 @@ pub struct Place {
 /// How space is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum AllocateChoice {
-    /// As data comes, after a look whether there is enough.
+    /// Files have their length at once and take space as data comes.
     Sparse,
-    /// All at the start.
+    /// Files take all their space at once.
     Full,
-    /// As data comes, with no look.
+    /// Files grow as data comes.
     None,
 }
 

@@ -31,6 +31,12 @@ pub fn escape(text: &str) -> String {
     Escaped(text).to_string()
 }
 
+/// A sentence of ours with what strangers wrote in it, some of it perhaps escaped already: like [`escape`], but
+/// backslashes stay as they are, so that nothing is escaped twice.
+pub fn escape_sentence(text: &str) -> String {
+    text.split('\\').map(escape).collect::<Vec<_>>().join("\\")
+}
+
 /// `bytes` as text, escaped; what is not UTF-8 as `\xNN`.
 pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut shown = String::new();
@@ -75,6 +81,11 @@ mod tests {
             assert_eq!(escape(text), shown);
         }
         assert_eq!(escape_bytes(b"a\xff\xc0\xaeb\x1b"), "a\\xff\\xc0\\xaeb\\x1b");
+    }
+
+    #[test]
+    fn a_sentence_is_not_escaped_twice() {
+        assert_eq!(escape_sentence("no \\x1b[2J \x1b[2J \\\\"), "no \\x1b[2J \\x1b[2J \\\\");
     }
 
     #[test]

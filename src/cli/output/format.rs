@@ -45,6 +45,7 @@ pub fn span(time: Duration) -> String {
     match seconds {
         0..10 => format!("{:.1} s", time.as_secs_f64()),
         10..60 => format!("{seconds} s"),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
@@ -107,6 +108,7 @@ mod tests {
             (0.44, "0:00", "0.4 s"),
             (19.0, "0:19", "19 s"),
             (725.0, "12:05", "12 min 5 s"),
+            (60.0, "1:00", "1 min"),
             (3723.0, "1:02:03", "1 h 2 min"),
             (300_000.0, "3 d", "83 h 20 min"),
         ] {

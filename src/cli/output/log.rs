@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Screen;
-use super::escape::escape;
+use super::escape::escape_sentence;
 
 /// Sends the log to `screen`, as much of it as `-v` and `-vv` ask for. Only the first call in a process
 /// counts: the log is the process's, not the run's.
@@ -40,7 +40,7 @@ struct LogLine(Screen);
 impl Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.0.line(&escape(text.trim_end_matches('\n')));
+        self.0.line(&escape_sentence(text.trim_end_matches('\n')));
         Ok(bytes.len())
     }
 

@@ -18,7 +18,7 @@ const BAR_WIDTH: usize = 20;
 /// Time between plain lines while nothing changes.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 /// A state counts as changed once it has lasted this long: short ones are not worth a line.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// One target on its way.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::interrupts::{Interrupt, Interrupts};
-use crate::cli::output::escape::{Escaped, escape};
+use crate::cli::output::escape::{escape, escape_sentence};
 use crate::cli::output::format;
 use crate::cli::output::progress::{Progress, Tally, View};
 use crate::cli::output::screen::{Mode, Paint, Screen};
@@ -115,7 +115,7 @@ impl Run {
         let shown = self.jobs[index].name.clone();
         match fetched {
             Err(error) => {
-                let error = format!("{shown}: {}", Escaped(&error));
+                let error = format!("{shown}: {}", escape_sentence(&error));
                 self.fail(index, &CliError::new(ExitCode::Network, error));
             }
             Ok(bytes) => match torrent_file::parse(&bytes, &shown) {
@@ -319,8 +319,7 @@ impl Run {
             _ => ExitCode::of_all(self.jobs.iter().map(Job::code)),
         };
         if signal.is_some() {
-            let kept = if is_unfinished { "; what is here is kept" } else { "" };
-            self.screen.say(&format!("stopping{kept} (again: at once)"));
+            self.screen.say("stopping (once more: at once)");
         } else if tally.all > 1 {
             let failed = if tally.failed > 0 { format!(", {} failed", tally.failed) } else { String::new() };
             self.screen.say(&format!("{} of {} done{failed}", tally.done, tally.all));

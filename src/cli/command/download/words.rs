@@ -8,7 +8,7 @@ use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::Screen;
-use crate::cli::output::escape::{Escaped, escape_short};
+use crate::cli::output::escape::escape_sentence;
 use crate::cli::output::format;
 use crate::engine::disk_job::DiskErrorKind;
 use crate::engine::notice::{Notice, TorrentFailure};
@@ -80,7 +80,8 @@ fn pieces_in_words(pieces: u32) -> String {
 }
 
 fn short(text: &str) -> String {
-    escape_short(text, limit::SHOWN_TEXT)
+    let end = text.char_indices().nth(limit::SHOWN_TEXT).map_or(text.len(), |(end, _)| end);
+    escape_sentence(&text[..end])
 }
 
 /// The words for a torrent that is complete.
@@ -108,7 +109,7 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
         },
         TorrentFailure::Duplicate => ExitCode::Error,
     };
-    let error = CliError::new(code, format!("{name}: {}", Escaped(&failure.to_string())));
+    let error = CliError::new(code, format!("{name}: {}", escape_sentence(&failure.to_string())));
     match code {
         ExitCode::DiskFull => error.with_hint("make room and start again: what is here is kept"),
         ExitCode::Exists => error.with_hint("move it away, or choose another place with --dir or --output"),

@@ -6,7 +6,8 @@ use super::disk_job::DiskError;
 use super::order::TorrentId;
 use crate::base::index::{FileIndex, PieceIndex};
 
-/// Something worth telling. Texts from strangers are cut, but not escaped: that is for whoever shows them.
+/// Something worth telling. Texts of trackers are cut and escaped; those of the system (paths) are not: that is for
+/// whoever shows them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// Data that was there has been checked.

@@ -43,7 +43,13 @@ impl Active {
     }
 
     fn stall_reason(&self, now: Instant, down: ByteRate) -> Option<StallReason> {
-        if self.is_complete() || now.since(self.last_block) < PATIENCE {
+        if self.is_complete() {
+            return None;
+        }
+        if self.peers.is_empty() && self.peer_list.known() == 0 && self.announcer.has_all_refused() {
+            return Some(StallReason::TrackerRefused);
+        }
+        if now.since(self.last_block) < PATIENCE {
             return None;
         }
         if self.peers.is_empty() {
@@ -68,8 +74,6 @@ impl Active {
             StallReason::NoneConnectable
         } else if !self.announcer.has_trackers() {
             StallReason::NoTrackers
-        } else if self.announcer.has_all_refused() {
-            StallReason::TrackerRefused
         } else {
             StallReason::NoPeersFound
         }

@@ -33,7 +33,7 @@ fn start(work: &tempfile::TempDir, payload: &Payload, flags: &[String]) -> Btget
     let out = work.path().join("out");
     fs::create_dir(&out).expect("the test's folder takes a folder");
     let torrent = payload.write_torrent(work.path(), None);
-    let mut args = vec!["--timeout", "90s", "--progress", "plain", "-v", "--encryption", "off"];
+    let mut args = vec!["--timeout", "90s", "--progress", "line", "-v", "--encryption", "off"];
     args.extend(flags.iter().map(String::as_str));
     Btget::download(work.path(), &torrent, &out, &args)
 }

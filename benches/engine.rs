@@ -4,6 +4,8 @@
 //! come in, actions are drained, disk jobs are answered as a perfect disk would. Only the time inside the
 //! session is counted. `cargo bench --bench engine` prints nanoseconds a block; the budget is 3 µs.
 
+#![allow(clippy::print_stdout, reason = "a bench is there to print")]
+
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;

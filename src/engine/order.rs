@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::file_map::FileMap;
 use crate::base::hash::{InfoHashes, PieceHashes};
+use crate::base::index::PieceIndex;
 use crate::base::layout::Layout;
 
 /// Names a torrent within a session. Chosen by whoever adds it; never used again in the same run.
@@ -51,4 +52,17 @@ pub struct TorrentSpec {
     pub is_private: bool,
     /// Announce URLs by tier (BEP 12).
     pub trackers: Vec<Vec<String>>,
+}
+
+impl TorrentSpec {
+    /// Payload bytes, pad files not counted.
+    pub fn payload(&self) -> u64 {
+        self.file_map.files().iter().filter(|file| !file.is_pad).map(|file| file.length).sum()
+    }
+
+    /// Payload bytes of a piece, pad files not counted.
+    pub fn payload_of(&self, piece: PieceIndex) -> u64 {
+        let slices = self.file_map.slices(self.layout.piece_range(piece));
+        slices.filter(|slice| !slice.is_pad).map(|slice| slice.length).sum()
+    }
 }

@@ -82,8 +82,8 @@ impl Active {
         let have = opening.have();
         let is_pickable = |piece| spec.piece_hashes.of(piece) != PieceHash::Unknown;
         let picker = PiecePicker::new(spec.layout.clone(), have, is_pickable, rng.fork("picker"));
-        let payload = payload_total(&spec);
-        let verified = have.iter().map(|piece| payload_of(&spec, piece)).sum();
+        let payload = spec.payload();
+        let verified = have.iter().map(|piece| spec.payload_of(piece)).sum();
         let totals = Totals { payload, verified, ..Totals::default() };
         let announcer = super::discovery::announcer(ctx, &spec, rng.fork("tracker"));
         let mut peer_list = PeerList::new(rng.fork("peer list"));
@@ -231,17 +231,6 @@ impl Active {
         }
         assert!(!self.is_complete || self.buffers.is_empty(), "complete with pieces under way");
     }
-}
-
-/// Payload bytes of a torrent, pad files not counted.
-pub(super) fn payload_total(spec: &TorrentSpec) -> u64 {
-    spec.file_map.files().iter().filter(|file| !file.is_pad).map(|file| file.length).sum()
-}
-
-/// Payload bytes of a piece, pad files not counted.
-pub(super) fn payload_of(spec: &TorrentSpec, piece: PieceIndex) -> u64 {
-    let slices = spec.file_map.slices(spec.layout.piece_range(piece));
-    slices.filter(|slice| !slice.is_pad).map(|slice| slice.length).sum()
 }
 
 fn pieces_left(spec: &TorrentSpec, have: &Bitfield) -> Vec<u32> {

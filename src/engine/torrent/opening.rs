@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 
 use super::Context;
 use crate::base::bitfield::Bitfield;
-use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::Instant;
@@ -114,12 +113,11 @@ impl Opening {
         let pieces = self.spec.layout.piece_count();
         let phase =
             if self.is_checking { Phase::Checking { done: self.done, pieces } } else { Phase::Opening };
-        let payload = |piece: PieceIndex| super::active::payload_of(&self.spec, piece);
         TorrentSnapshot {
             torrent: self.id,
             phase,
-            total: super::active::payload_total(&self.spec),
-            verified: self.have.iter().map(payload).sum(),
+            total: self.spec.payload(),
+            verified: self.have.iter().map(|piece| self.spec.payload_of(piece)).sum(),
             partial: 0,
             pieces: (pieces, self.have.count()),
             downloaded: 0,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Context;
-use super::active::{Active, HAVE_DELAY, payload_of};
+use super::active::{Active, HAVE_DELAY};
 use super::members::{Outcome, key};
 use super::piece_buffer::PieceBuffer;
 use crate::base::block_data::BlockData;
@@ -175,7 +175,7 @@ impl Active {
 
     fn on_passed(&mut self, ctx: &mut Context<'_>, piece: PieceIndex, digests: &[Sha1Hash]) {
         self.picker.mark_verified(piece);
-        self.totals.verified += payload_of(&self.spec, piece);
+        self.totals.verified += self.spec.payload_of(piece);
         self.haves.push(piece);
         self.haves_due.get_or_insert(ctx.now + HAVE_DELAY);
         for guilty in self.smart_ban.on_passed(piece, digests) {

@@ -35,7 +35,7 @@ pub(crate) struct Script {
 }
 
 /// What the peer has done.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Record {
     /// (piece, first byte in it) of each block sent, in order.
     pub(crate) sent: Vec<(usize, usize)>,
@@ -88,8 +88,9 @@ impl ScriptedPeer {
         self.shared.script.address
     }
 
-    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        lock(&self.shared.record)
+    /// What it has done so far.
+    pub(crate) fn record(&self) -> Record {
+        lock(&self.shared.record).clone()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Everything that the engine can cause, in the imperative.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::disk_job::DiskJob;
 use super::input::{ConnectionId, DialId, FetchId};
 use super::notice::Notice;
 use super::order::TorrentId;
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, PieceIndex};
 use crate::base::time::Duration;
 use crate::wire::peer::{Handshake, Message};
 
@@ -33,6 +34,14 @@ pub enum Action {
         connection: ConnectionId,
         /// What.
         message: Message,
+    },
+    /// Send a `have` for each of these pieces. One action for all of them, which peers share: pieces times
+    /// peers would be too many.
+    SendHaves {
+        /// To whom.
+        connection: ConnectionId,
+        /// Which, in order.
+        pieces: Arc<[PieceIndex]>,
     },
     /// From here on, so many more bytes may move. [`u64::MAX`] lifts the limit.
     Allow {

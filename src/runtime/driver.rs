@@ -33,6 +33,7 @@ use crate::engine::notice::Notice;
 use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
 use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::wire::peer::Message;
 use crate::wire::peer::stream::PeerStream;
 
 /// How long a connection may take to come about.
@@ -178,6 +179,10 @@ impl Handle {
             Action::Send { connection, message } => {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push(&message));
             }
+            Action::SendHaves { connection, pieces } => driver.with_peer(connection, |peer| {
+                let mut outbox = peer.outbox.borrow_mut();
+                pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
+            }),
             Action::Allow { connection, direction: Direction::Down, bytes } => {
                 driver.with_peer(connection, |peer| peer.allow(bytes));
             }

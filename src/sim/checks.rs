@@ -113,6 +113,9 @@ impl Watch {
             Action::Send { connection, message } => {
                 self.seen(*connection).and_then(|seen| seen.on_sent(message, disk.right()))
             }
+            Action::SendHaves { connection, pieces } => self.seen(*connection).and_then(|seen| {
+                pieces.iter().try_for_each(|piece| seen.on_sent(&Message::Have(*piece), disk.right()))
+            }),
             Action::Upload { connection, blocks, .. } => self
                 .seen(*connection)
                 .and_then(|seen| blocks.iter().try_for_each(|block| seen.on_upload(*block, disk.right()))),

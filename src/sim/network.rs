@@ -11,7 +11,7 @@ use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::{Action, Direction};
 use crate::engine::input::{CloseCause, ConnectionId, DialId, Input, Origin, Transport};
-use crate::wire::peer::Inbound;
+use crate::wire::peer::{Inbound, Message};
 
 /// How long a dial waits for a host from which nothing comes back.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,6 +30,10 @@ impl World {
             Action::Send { connection, message } => {
                 self.with_end(id, connection, |end| end.send(outgoing(Inbound::Message(message))));
             }
+            Action::SendHaves { connection, pieces } => self.with_end(id, connection, |end| {
+                let haves = pieces.iter().map(|piece| Inbound::Message(Message::Have(*piece)));
+                haves.for_each(|have| end.send(outgoing(have)));
+            }),
             Action::Upload { connection, blocks, .. } => {
                 self.with_end(id, connection, |end| end.upload(blocks));
             }

@@ -1,6 +1,7 @@
 //! Blocks go to disk and come back as pieces.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::Context;
 use super::active::{Active, HAVE_DELAY};
@@ -231,12 +232,18 @@ impl Active {
     /// Tells every peer of the pieces that became ours since it was told last.
     pub(super) fn flush_haves(&mut self, ctx: &mut Context<'_>) {
         self.haves_due = None;
+        let mut shared: Option<(usize, Arc<[PieceIndex]>)> = None;
         for (&connection, peer) in &mut self.peers {
-            for piece in &self.haves[peer.haves_told..] {
-                ctx.actions.push_back(Action::Send { connection, message: Message::Have(*piece) });
-                peer.last_sent = ctx.now;
+            let told = std::mem::replace(&mut peer.haves_told, self.haves.len());
+            if told == self.haves.len() {
+                continue;
             }
-            peer.haves_told = self.haves.len();
+            let (_, pieces) = match &shared {
+                Some(same) if same.0 == told => same,
+                _ => shared.insert((told, self.haves[told..].into())),
+            };
+            ctx.actions.push_back(Action::SendHaves { connection, pieces: pieces.clone() });
+            peer.last_sent = ctx.now;
         }
     }
 }

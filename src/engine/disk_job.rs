@@ -26,6 +26,11 @@ pub enum DiskJob {
         /// Which, first to end.
         pieces: Range<u32>,
     },
+    /// After the last check: find files whose data no check has shown to be ours.
+    FindUnproven {
+        /// Of which torrent.
+        torrent: TorrentId,
+    },
     /// Write blocks of a piece and hash it on.
     Advance(Box<PieceJob>),
     /// A file is complete: give it its final name.
@@ -61,6 +66,13 @@ pub enum DiskResult {
         /// Those that are right, ascending.
         result: Result<Vec<PieceIndex>, DiskError>,
     },
+    /// Of [`DiskJob::FindUnproven`].
+    UnprovenFound {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// What they are.
+        result: Result<Unproven, DiskError>,
+    },
     /// Of [`DiskJob::Advance`]: the job comes back, its blocks gone.
     Advanced {
         /// The piece's state.
@@ -91,6 +103,30 @@ pub enum Existing {
     Nothing,
     /// Some data: a check will tell.
     Something,
+}
+
+/// Files that may be somebody else's.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Unproven {
+    /// Those under their final names that hold more than zeros, no right piece with data among it;
+    /// ascending. A file under a name that only we give is never among them.
+    pub files: Vec<UnprovenFile>,
+    /// Whether another file of the torrent has a right piece that is not all zeros.
+    pub is_any_proven: bool,
+}
+
+/// A file that may be somebody else's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnprovenFile {
+    /// Which.
+    pub file: FileIndex,
+    /// Its path, as it may be shown after escaping.
+    pub path: String,
+    /// Its length, bytes.
+    pub length: u64,
+    /// It has holes and we give no other names to what is incomplete: an interrupted run of ours leaves
+    /// such a file.
+    pub looks_interrupted: bool,
 }
 
 /// A piece under way.

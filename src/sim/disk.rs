@@ -15,7 +15,7 @@ use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Verdict};
+use crate::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Unproven, UnprovenFile, Verdict};
 
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,7 @@ pub struct VirtualDisk {
     /// Pieces whose job has not come back yet, and the bytes in it.
     out: BTreeMap<PieceIndex, u64>,
     finished: BTreeSet<FileIndex>,
+    foreign: BTreeSet<FileIndex>,
     faults: Vec<String>,
 }
 
@@ -56,8 +57,14 @@ impl VirtualDisk {
             under_way: BTreeMap::new(),
             out: BTreeMap::new(),
             finished: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             faults: Vec::new(),
         }
+    }
+
+    /// The same, with somebody else's data in the places of these files.
+    pub fn with_foreign(self, foreign: BTreeSet<FileIndex>) -> VirtualDisk {
+        VirtualDisk { foreign, ..self }
     }
 
     /// The pieces that are right.
@@ -85,13 +92,16 @@ impl VirtualDisk {
     pub fn start(&mut self, now: Instant, job: DiskJob) -> (Instant, DiskResult) {
         let (bytes, result) = match job {
             DiskJob::Open { torrent } => {
-                let is_blank = self.right.is_empty() && self.under_way.is_empty();
+                let is_blank = self.right.is_empty() && self.under_way.is_empty() && self.foreign.is_empty();
                 let existing = if is_blank { Existing::Nothing } else { Existing::Something };
                 (0, DiskResult::Opened { torrent, result: Ok(existing) })
             }
             DiskJob::Check { torrent, pieces } => {
                 let (bytes, right) = self.check(pieces.clone());
                 (bytes, DiskResult::Checked { torrent, pieces, result: Ok(right) })
+            }
+            DiskJob::FindUnproven { torrent } => {
+                (0, DiskResult::UnprovenFound { torrent, result: Ok(self.unproven()) })
             }
             DiskJob::Advance(job) => self.advance(job),
             DiskJob::FinishFile { torrent, file } => {
@@ -129,6 +139,17 @@ impl VirtualDisk {
         let layout = self.content.layout();
         let bytes = pieces.clone().map(|piece| u64::from(layout.piece_len(PieceIndex(piece)))).sum();
         (bytes, pieces.map(PieceIndex).filter(|piece| self.right.has(*piece)).collect())
+    }
+
+    fn unproven(&self) -> Unproven {
+        let unproven = |file: &FileIndex| {
+            let length = self.content.file_map().files().get(file.index())?.length;
+            Some(UnprovenFile { file: *file, path: format!("{file:?}"), length, looks_interrupted: false })
+        };
+        Unproven {
+            files: self.foreign.iter().filter_map(unproven).collect(),
+            is_any_proven: !self.right.is_empty(),
+        }
     }
 
     fn advance(&mut self, mut job: Box<PieceJob>) -> (u64, DiskResult) {

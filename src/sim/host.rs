@@ -1,6 +1,6 @@
 //! A simulated machine: an address, a line to the network, and a session with its disk, or a script.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::checks::Watch;
 use super::disk::{DiskSpeed, VirtualDisk};
 use super::scripted::ScriptedPeer;
 use crate::base::bitfield::Bitfield;
+use crate::base::index::FileIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub struct HostPlan {
     pub disk: DiskSpeed,
     /// The pieces on its disk.
     pub has: Bitfield,
+    /// Files in whose places its disk has somebody else's data.
+    pub foreign: BTreeSet<FileIndex>,
     /// Its session's settings.
     pub settings: Arc<Settings>,
     /// Announce URLs.

@@ -1,5 +1,6 @@
 //! Who takes part in a simulated swarm: seeds, leechers, liars, when they come, and how they are connected.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::content::Content;
@@ -11,6 +12,7 @@ use super::report::Report;
 use super::tracker::{Tracker, TrackerMode};
 use super::world::{HostId, World};
 use crate::base::bitfield::Bitfield;
+use crate::base::index::FileIndex;
 use crate::base::layout::LayoutError;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
@@ -38,7 +40,7 @@ pub struct Scenario {
 enum Role {
     Seed,
     Leecher,
-    Having(Bitfield),
+    Having(Bitfield, BTreeSet<FileIndex>),
     Liar(Lie),
 }
 
@@ -135,7 +137,13 @@ impl Scenario {
 
     /// A host that has these pieces.
     pub fn having(mut self, pieces: Bitfield) -> Scenario {
-        self.roles.push(Role::Having(pieces));
+        self.roles.push(Role::Having(pieces, BTreeSet::new()));
+        self
+    }
+
+    /// A host that has these pieces, and somebody else's data in the places of these files.
+    pub fn having_foreign(mut self, pieces: Bitfield, files: &[FileIndex]) -> Scenario {
+        self.roles.push(Role::Having(pieces, files.iter().copied().collect()));
         self
     }
 
@@ -156,22 +164,23 @@ impl Scenario {
         let settings = Arc::new(self.settings.clone());
         for role in &self.roles {
             let line = if self.is_uneven { uneven(self.line, &mut rng) } else { self.line };
-            let has = match role {
+            let (has, foreign) = match role {
                 Role::Liar(lie) => {
                     let liar = swarm.world.add_scripted(line, Box::new(Liar::new(*lie)));
                     swarm.liars.push(liar);
                     swarm.world.start_in(liar, Duration::ZERO);
                     continue;
                 }
-                Role::Seed => Bitfield::full(pieces),
-                Role::Leecher => Bitfield::empty(pieces),
-                Role::Having(pieces) => pieces.clone(),
+                Role::Seed => (Bitfield::full(pieces), BTreeSet::new()),
+                Role::Leecher => (Bitfield::empty(pieces), BTreeSet::new()),
+                Role::Having(pieces, foreign) => (pieces.clone(), foreign.clone()),
             };
             let list = if has.is_full() { &mut swarm.seeds } else { &mut swarm.leechers };
             let host = swarm.world.add_session(HostPlan {
                 line,
                 disk: self.disk,
                 has,
+                foreign,
                 settings: settings.clone(),
                 trackers: vec![vec![Tracker::URL.to_owned()]],
                 peers: Vec::new(),

@@ -88,7 +88,8 @@ impl World {
     /// Adds a host with a session. It is switched off.
     pub fn add_session(&mut self, plan: HostPlan) -> HostId {
         let node = Node {
-            disk: VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone()),
+            disk: VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone())
+                .with_foreign(plan.foreign.clone()),
             session: None,
             watch: Watch::default(),
             armed: None,

@@ -5,11 +5,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use btget::base::bitfield::Bitfield;
-use btget::base::index::PieceIndex;
+use btget::base::index::{FileIndex, PieceIndex};
 use btget::base::random::Rng;
 use btget::base::rate::ByteRate;
 use btget::base::time::Duration;
-use btget::engine::notice::Notice;
+use btget::engine::disk_job::DiskErrorKind;
+use btget::engine::notice::{Notice, TorrentFailure};
 use btget::engine::settings::Settings;
 use btget::engine::snapshot::{Detail, StallReason};
 use btget::sim::disk::DiskSpeed;
@@ -65,6 +66,39 @@ fn banned(world: &World) -> Vec<std::net::SocketAddr> {
     banned.sort();
     banned.dedup();
     banned
+}
+
+#[test]
+fn somebody_elses_file_ends_a_download_before_it_begins() {
+    // Each file has pieces of its own; the first one is right.
+    let scenario = |seed| Scenario::new(seed).files(&[400_000, 400_000], 65_536).seeds(1);
+    with_seeds(1..=2, |seed| {
+        let mut right = Bitfield::empty(13);
+        (0..6).for_each(|piece| assert!(right.insert(PieceIndex(piece))));
+        let mut swarm = build(&scenario(seed).having_foreign(right.clone(), &[FileIndex(1)]));
+        let host = swarm.leechers[0];
+        swarm.world.run_for(MINUTE);
+        let failed = |notice: &Notice| match notice {
+            Notice::Failed { failure: TorrentFailure::Disk(error), .. } => Some(error.kind),
+            _ => None,
+        };
+        let failures: Vec<_> =
+            swarm.world.notices(host).iter().filter_map(|(_, notice)| failed(notice)).collect();
+        assert_eq!(failures, [DiskErrorKind::Exists]);
+        let disk = swarm.world.disk(host).expect("it has a session");
+        assert_eq!((disk.right(), disk.finished().len()), (&right, 0), "something was written");
+    });
+}
+
+#[test]
+fn a_file_that_shares_its_pieces_with_a_missing_one_does_not_end_a_download() {
+    with_seeds(1..=2, |seed| {
+        let mut right = Bitfield::empty(8);
+        (0..7).for_each(|piece| assert!(right.insert(PieceIndex(piece))));
+        let scenario = Scenario::new(seed).files(&[7 * 65_536, 30_000, 30_000], 65_536).seeds(1);
+        let mut swarm = build(&scenario.having_foreign(right, &[FileIndex(1)]));
+        finishes(&mut swarm, MINUTE);
+    });
 }
 
 #[test]

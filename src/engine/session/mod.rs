@@ -205,6 +205,7 @@ fn torrent_of(result: &DiskResult) -> TorrentId {
     match result {
         DiskResult::Opened { torrent, .. }
         | DiskResult::Checked { torrent, .. }
+        | DiskResult::UnprovenFound { torrent, .. }
         | DiskResult::FileFinished { torrent, .. }
         | DiskResult::Closed { torrent } => *torrent,
         DiskResult::Advanced { job, .. } => job.torrent,

@@ -1,9 +1,10 @@
 //! One torrent: composes its peers, picker, peer list, announcer and pieces under way.
 //!
 //! A torrent is opened (what is on disk?), checked, and then active: it dials peers, asks for pieces, serves
-//! those that it has, and is complete when every piece is verified and written. The parts of an active
-//! torrent are in files of their own:
+//! those that it has, and is complete when every piece is verified and written. The parts are in files of
+//! their own:
 //!
+//! - `conflict`: what stands in the way before anything is written
 //! - `members`: peers join, speak and leave
 //! - `requests`: what each peer is asked for
 //! - `pieces`: blocks go to disk and come back as pieces
@@ -14,6 +15,7 @@
 //! Questions to the session are arguments (`Context`); what is to be done is pushed to its actions.
 
 mod active;
+mod conflict;
 mod discovery;
 mod members;
 mod opening;

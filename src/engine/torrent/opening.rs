@@ -1,11 +1,13 @@
 //! From nothing known to ready: look at what is on disk, then check it.
 //!
 //! Checking is cut into jobs of about 16 MiB, a few of them out at a time, so that it can be watched and
-//! stopped. Without data there is nothing to check.
+//! stopped. Without data there is nothing to check. Data that no check has shown to be the torrent's is the
+//! last question, and `conflict` the answer.
 
 use std::net::SocketAddr;
 
 use super::Context;
+use super::conflict::conflict;
 use crate::base::bitfield::Bitfield;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
@@ -79,7 +81,8 @@ impl Opening {
     pub(super) fn on_disk_finished(&mut self, ctx: &mut Context<'_>, result: DiskResult) -> Step {
         match result {
             DiskResult::Opened { result: Err(error), .. }
-            | DiskResult::Checked { result: Err(error), .. } => {
+            | DiskResult::Checked { result: Err(error), .. }
+            | DiskResult::UnprovenFound { result: Err(error), .. } => {
                 return Step::Failed(error);
             }
             DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return Step::Ready,
@@ -91,10 +94,16 @@ impl Opening {
                     self.have.insert(piece);
                 }
             }
+            DiskResult::UnprovenFound { result: Ok(unproven), .. } => {
+                return conflict(&self.spec, &unproven).map_or(Step::Ready, Step::Failed);
+            }
             DiskResult::Advanced { .. } | DiskResult::FileFinished { .. } | DiskResult::Closed { .. } => {}
         }
         self.order_checks(ctx);
-        if self.is_checking && self.jobs_out == 0 { Step::Ready } else { Step::Wait }
+        if self.is_checking && self.jobs_out == 0 {
+            ctx.actions.push_back(Action::Disk(DiskJob::FindUnproven { torrent: self.id }));
+        }
+        Step::Wait
     }
 
     fn order_checks(&mut self, ctx: &mut Context<'_>) {

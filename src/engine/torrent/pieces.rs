@@ -155,7 +155,10 @@ impl Active {
                 result?;
                 self.on_file_finished(ctx, file);
             }
-            DiskResult::Opened { .. } | DiskResult::Checked { .. } | DiskResult::Closed { .. } => {}
+            DiskResult::Opened { .. }
+            | DiskResult::Checked { .. }
+            | DiskResult::UnprovenFound { .. }
+            | DiskResult::Closed { .. } => {}
         }
         Ok(())
     }

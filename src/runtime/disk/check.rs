@@ -136,7 +136,7 @@ fn look(payload: &Payload, range: Range<u64>) -> Result<Look, DiskError> {
     Ok(look)
 }
 
-fn sha1_of_zeros(length: u64) -> Sha1Hash {
+pub(super) fn sha1_of_zeros(length: u64) -> Sha1Hash {
     let zeros = [0; 16 * 1024];
     let mut hash = RunningHash::default();
     let mut left = length;

@@ -113,6 +113,13 @@ impl Door {
         }
     }
 
+    /// Renames `from` to `to`, in place of the file that is there.
+    pub fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from_folder, from_name) = self.folder_of(from, false)?;
+        let (to_folder, to_name) = self.folder_of(to, false)?;
+        Ok(rustix::fs::renameat(&from_folder, from_name, &to_folder, to_name)?)
+    }
+
     /// Bytes free for us on the folder's file system.
     pub fn free_space(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.root)?;

@@ -16,6 +16,7 @@ mod prepare;
 mod storage;
 mod target;
 mod transfer;
+mod unproven;
 mod upload;
 mod workers;
 

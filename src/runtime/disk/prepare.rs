@@ -46,6 +46,8 @@ impl Payload {
             missing = missing.saturating_add(length.saturating_sub(held.space));
             if held.has_data {
                 existing = Existing::Something;
+            } else {
+                names.mark_ours(file);
             }
         }
         names.set_overlong(overlong);
@@ -84,6 +86,10 @@ impl Payload {
         if found.length < length {
             return Err(fail(changed("it has become shorter")));
         }
+        if found.length > length && !names.is_ours(file) {
+            let error = io::Error::new(io::ErrorKind::AlreadyExists, "a longer file has its place");
+            return Err(fail(error));
+        }
         if found.length > length {
             let open = self.open(&door, file, name, Access::Write).map_err(fail)?;
             open.set_len(length).map_err(fail)?;
@@ -94,8 +100,14 @@ impl Payload {
         }
         if name == Name::Part {
             let (from, to) = (storage.path(file, Name::Part), storage.path(file, Name::Final));
-            door.rename(from, to).map_err(|error| storage.error("rename to", file, Name::Final, &error))?;
+            door.rename(from, to)
+                .or_else(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => self.take_place(&door, file),
+                    _ => Err(error),
+                })
+                .map_err(|error| storage.error("rename to", file, Name::Final, &error))?;
             names.set_name(file, Some(Name::Final));
+            names.mark_ours(file);
         }
         Ok(())
     }
@@ -106,7 +118,7 @@ impl Payload {
         self.storage.names().clear();
     }
 
-    fn files_on_disk(&self) -> impl Iterator<Item = FileIndex> {
+    pub(super) fn files_on_disk(&self) -> impl Iterator<Item = FileIndex> {
         (0..self.storage.files.len() as u32).map(FileIndex).filter(|file| self.storage.is_on_disk(*file))
     }
 
@@ -174,6 +186,7 @@ impl Payload {
                 make_executable(&created).map_err(fail)?;
             }
             names.set_name(file, Some(name));
+            names.mark_ours(file);
         }
         Ok(())
     }

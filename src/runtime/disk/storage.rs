@@ -1,12 +1,13 @@
 //! One torrent's files: which name each has at the moment, and handles on them.
 //!
 //! A file is found under its final name, or else under its `.part` name; names are looked up, made and
-//! changed under one lock, so a file is never opened between two names. Handles survive renaming.
+//! changed under one lock, so a file is never opened between two names. Handles survive renaming. A file of
+//! somebody else's is never opened for writing: see `unproven`.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
@@ -15,8 +16,9 @@ use super::door::{Access, Door, Found};
 use super::error::disk_error;
 use super::open_files::{OpenFile, OpenFiles};
 use super::target::{Allocate, FileSpec, Target, part_paths};
+use crate::base::bitfield::Bitfield;
 use crate::base::file_map::FileMap;
-use crate::base::hash::PieceHashes;
+use crate::base::hash::{PieceHashes, Sha1Hash};
 use crate::base::index::FileIndex;
 use crate::base::layout::Layout;
 use crate::engine::disk_job::DiskError;
@@ -31,13 +33,17 @@ pub struct Storage {
     pub(super) layout: Arc<Layout>,
     pub(super) hashes: PieceHashes,
     pub(super) has_pads: bool,
+    /// SHA-1 of a full piece of zeros, once it is needed.
+    pub(super) zeros: OnceLock<Sha1Hash>,
     part_paths: Vec<PathBuf>,
     names: Mutex<Names>,
 }
 
 /// What is known of the files' names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
+    /// Right pieces that are not all zeros, as checks found them.
+    pub(super) proof: Bitfield,
     door: Option<Arc<Door>>,
     files: Vec<Known>,
     overlong: Vec<(PathBuf, u64)>,
@@ -48,6 +54,8 @@ struct Known {
     name: Option<Name>,
     /// Whether it has got the length, or the space, that it should have from the start.
     is_sized: bool,
+    /// Whether the file under its final name may be written to.
+    is_ours: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,8 +84,14 @@ impl Storage {
                 entries.map(|(file, span)| (!file.skip && !span.is_pad).then_some(file.path.as_path())),
             )
         };
-        let names = Mutex::new(Names { files: vec![Known::default(); files.len()], ..Names::default() });
-        Storage { target, files, file_map, layout, hashes, has_pads, part_paths, names }
+        let names = Mutex::new(Names {
+            proof: Bitfield::empty(layout.piece_count()),
+            door: None,
+            files: vec![Known::default(); files.len()],
+            overlong: Vec::new(),
+        });
+        let zeros = OnceLock::new();
+        Storage { target, files, file_map, layout, hashes, has_pads, zeros, part_paths, names }
     }
 
     /// Whether the entry stands for bytes in a file of its own.
@@ -171,7 +185,21 @@ impl Names {
     }
 
     pub(super) fn set_name(&mut self, file: FileIndex, name: Option<Name>) {
-        self.files[file.index()].name = name;
+        let known = &mut self.files[file.index()];
+        if known.name != name {
+            *known = Known { name, is_ours: false, ..*known };
+        }
+    }
+
+    /// The file may be written to under its final name.
+    pub(super) fn mark_ours(&mut self, file: FileIndex) {
+        self.files[file.index()].is_ours = true;
+    }
+
+    /// Whether the file may be written to under the name that it is known by.
+    pub(super) fn is_ours(&self, file: FileIndex) -> bool {
+        let known = self.files[file.index()];
+        known.is_ours || known.name != Some(Name::Final)
     }
 
     /// Files that were longer than they should be when they were last looked at, and by how many bytes.
@@ -186,6 +214,7 @@ impl Names {
     /// Forgets the door and all names.
     pub(super) fn clear(&mut self) {
         self.door = None;
+        self.proof = Bitfield::empty(self.proof.len());
         self.files.fill(Known::default());
     }
 }
@@ -236,21 +265,36 @@ impl Payload {
             Some(name) => Some(name),
             None => names.find(&self.storage, file)?.map(|(name, _)| name),
         };
+        let is_beside = known == Some(Name::Final) && !names.is_ours(file);
         let (name, access) = match known {
+            Some(_) if is_beside => self.beside(&door, file)?,
             Some(name) => (name, Access::Write),
             None => (self.storage.first_name(file), Access::Create),
         };
         let opened = self
             .open(&door, file, name, access)
             .and_then(|opened| {
-                if !names.files[file.index()].is_sized {
-                    size(&opened, self.storage.length(file), self.storage.target.allocate)?;
+                let length = self.storage.length(file);
+                match self.storage.target.allocate {
+                    // The old file may have right pieces of zeros, which are not written again.
+                    Allocate::None if is_beside => size(&opened, length, Allocate::Sparse)?,
+                    allocate if is_beside || !names.files[file.index()].is_sized => {
+                        size(&opened, length, allocate)?;
+                    }
+                    _ => {}
                 }
                 Ok(opened)
             })
             .map_err(|error| self.storage.error("write", file, name, &error))?;
-        names.files[file.index()] = Known { name: Some(name), is_sized: true };
+        names.files[file.index()] = Known { name: Some(name), is_sized: true, is_ours: true };
         Ok(self.open_files.insert(key, OpenFile::new(opened, true)))
+    }
+
+    /// Where to write what belongs into a file whose place somebody else's has.
+    fn beside(&self, door: &Door, file: FileIndex) -> Result<(Name, Access), DiskError> {
+        let found = door.look(self.storage.path(file, Name::Part));
+        let found = found.map_err(|error| self.storage.error("use", file, Name::Part, &error))?;
+        Ok((Name::Part, if found.is_some() { Access::Write } else { Access::Create }))
     }
 
     pub(super) fn open(&self, door: &Door, file: FileIndex, name: Name, access: Access) -> io::Result<File> {

@@ -206,7 +206,12 @@ impl Shared {
             None => Err(unknown(torrent)),
         };
         let result = match result {
-            Ok(Some(right)) => Ok(right),
+            Ok(Some(right)) => {
+                if let Some(payload) = self.payload(torrent) {
+                    payload.prove(&right);
+                }
+                Ok(right)
+            }
             Err(error) => Err(error),
             Ok(None) => {
                 let mut queue = self.queue();
@@ -226,6 +231,10 @@ impl Shared {
             DiskJob::Open { torrent } => {
                 let result = self.known(torrent).and_then(|payload| payload.prepare());
                 DiskResult::Opened { torrent, result }
+            }
+            DiskJob::FindUnproven { torrent } => {
+                let result = self.known(torrent).and_then(|payload| payload.find_unproven());
+                DiskResult::UnprovenFound { torrent, result }
             }
             DiskJob::FinishFile { torrent, file } => {
                 let result = self.known(torrent).and_then(|payload| payload.finish_file(file));

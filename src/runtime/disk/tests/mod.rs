@@ -2,6 +2,7 @@
 
 mod check;
 mod download;
+mod foreign;
 mod names;
 mod pieces;
 mod upload;
@@ -17,7 +18,7 @@ use crate::base::file_map::FileMap;
 use crate::base::hash::PieceHashes;
 use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::layout::{BLOCK_LENGTH, Layout};
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, PieceJob, Verdict};
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, PieceJob, Unproven, Verdict};
 use crate::engine::order::TorrentId;
 use crate::hashing::RunningHash;
 
@@ -149,6 +150,16 @@ impl Disk {
             DiskResult::Checked { result, .. } => {
                 result.map(|right| right.into_iter().map(|piece| piece.0).collect())
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Opens and checks everything: which pieces are right, and what is unproven.
+    pub(super) fn start(&self, sample: &Sample) -> (Vec<u32>, Unproven) {
+        self.open().unwrap();
+        let right = self.check(0..sample.layout.piece_count()).unwrap();
+        match self.run(DiskJob::FindUnproven { torrent: TORRENT }) {
+            DiskResult::UnprovenFound { result, .. } => (right, result.unwrap()),
             other => panic!("{other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use super::{Disk, Sample, TORRENT, target};
-use crate::engine::disk_job::{DiskErrorKind, DiskJob, Existing, Verdict};
+use crate::engine::disk_job::{DiskErrorKind, DiskJob, Existing, Unproven, Verdict};
 use crate::runtime::disk::{Allocate, Target};
 
 fn small() -> Sample {
@@ -177,10 +177,9 @@ fn a_longer_file_gets_its_length_when_all_of_it_is_right() {
     longer.extend_from_slice(b"tail");
     fs::write(dir.path().join("t/f1"), longer).unwrap();
     let disk = Disk::new(sample.storage(target(dir.path())));
-    assert_eq!(disk.open(), Ok(Existing::Something));
+    assert_eq!(disk.start(&sample), (vec![0, 1], Unproven { is_any_proven: true, ..Unproven::default() }));
     let overlong = disk.pool.reader(TORRENT).unwrap().overlong_files();
     assert_eq!(overlong, [(dir.path().join("t/f1"), 4)]);
-    assert_eq!(disk.check(0..2), Ok(vec![0, 1]));
     assert_eq!(fs::metadata(dir.path().join("t/f1")).unwrap().len(), 20_004, "a check changes nothing");
     disk.finish(1).unwrap();
     assert!(fs::read(dir.path().join("t/f1")).unwrap() == sample.file(1));

@@ -202,6 +202,36 @@ fn what_is_there_is_verified_and_quiet_says_nothing() {
 }
 
 #[test]
+fn somebody_elses_file_is_code_13_and_stays_as_it_is() {
+    let work = tempfile::tempdir().unwrap();
+    Payload::single("big.bin", 100_000, 16_384).write_torrent(work.path(), None);
+    Payload::tree("few", &[("a", 1_000), ("b", 2_000)], 16_384).write_torrent(work.path(), None);
+    for (target, file, length) in [
+        ("big.bin.torrent", "big.bin", 1_000),
+        ("big.bin.torrent", "big.bin", 100_000),
+        ("big.bin.torrent", "big.bin", 200_000),
+        ("few.torrent", "few/a", 1_000),
+    ] {
+        for flag in ["--part", "--no-part"] {
+            let dir = tempfile::tempdir_in(work.path()).unwrap();
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, vec![b'x'; length]).unwrap();
+            let before = fs::metadata(&path).unwrap().modified().unwrap();
+            let out = dir.path().to_str().unwrap();
+            let output = run(work.path(), &[target, "-d", out, flag, "--timeout", "30s"]);
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(13), "{file}, {length}: {stderr}");
+            assert!(stderr.contains(path.to_str().unwrap()), "it names the file: {stderr}");
+            assert!(stderr.contains("move it away") && stderr.contains("--dir"), "{stderr}");
+            assert!(fs::read(&path).unwrap() == vec![b'x'; length], "{file}, {length}");
+            assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+            assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is put beside it");
+        }
+    }
+}
+
+#[test]
 fn an_option_may_come_from_the_environment_and_the_command_line_beats_it() {
     let work = tempfile::tempdir().unwrap();
     let payload = Payload::single("here", 40_000, 16_384);

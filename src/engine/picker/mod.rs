@@ -178,7 +178,7 @@ impl PiecePicker {
         let Some(open) = self.pieces.open_piece_mut(block.piece) else { return };
         if open.mark_late(block.block, peer) {
             open.owner = None;
-        } else if matches!(open.blocks().get(block.block as usize), Some(Block::AskedTwice(..))) {
+        } else if open.blocks().get(block.block as usize).is_some_and(Block::has_two_owners) {
             self.mark_unrequested(block, peer);
         }
     }
@@ -252,7 +252,9 @@ impl PiecePicker {
             let state = open.and_then(|open| open.blocks().get(block.block as usize));
             let is_owner = match state {
                 Some(Block::Asked(owner) | Block::Late(owner)) => *owner == peer,
-                Some(Block::AskedTwice(first, second)) => *first == peer || *second == peer,
+                Some(Block::AskedTwice(first, second) | Block::Retried { late: first, by: second }) => {
+                    *first == peer || *second == peer
+                }
                 _ => false,
             };
             assert!(is_owner, "{peer:?} was asked for {block:?}, which is {state:?}");
@@ -260,7 +262,7 @@ impl PiecePicker {
         }
         let owners = |block: &Block| match block {
             Block::Asked(_) | Block::Late(_) => 1,
-            Block::AskedTwice(..) => 2,
+            Block::AskedTwice(..) | Block::Retried { .. } => 2,
             Block::Free | Block::Received(_) => 0,
         };
         let open = self.pieces.open_pieces();

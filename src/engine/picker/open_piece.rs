@@ -1,7 +1,8 @@
 //! The blocks of one piece under way: who was asked for each, and who sent it.
 //!
 //! A block has at most two owners. A late block counts as free, so that others are asked for it, but its
-//! first owner's answer is still welcome.
+//! first owner's answer is still welcome. That it was late is not forgotten while another is asked: when that
+//! one fails too, the block is free again, or two silent peers could keep it from a third for ever.
 
 use super::PeerKey;
 use crate::base::index::{BlockAddress, PieceIndex};
@@ -15,8 +16,19 @@ pub(super) enum Block {
     Late(PeerKey),
     /// Asked of two.
     AskedTwice(PeerKey, PeerKey),
+    /// Asked of one peer, who takes too long, and then of another.
+    Retried {
+        late: PeerKey,
+        by: PeerKey,
+    },
     /// Received from this peer.
     Received(PeerKey),
+}
+
+impl Block {
+    pub(super) fn has_two_owners(&self) -> bool {
+        matches!(self, Block::AskedTwice(..) | Block::Retried { .. })
+    }
 }
 
 /// What became of a block that arrived.
@@ -97,7 +109,7 @@ impl OpenPiece {
             match *block {
                 Block::Free => *block = Block::Asked(peer),
                 Block::Late(owner) if owner != peer => {
-                    *block = Block::AskedTwice(owner, peer);
+                    *block = Block::Retried { late: owner, by: peer };
                     self.late -= 1;
                 }
                 Block::Late(_) => {
@@ -110,6 +122,22 @@ impl OpenPiece {
             out.push(BlockAddress { piece: self.piece, block: at });
         }
         self.first_free = skipped.unwrap_or(self.blocks.len() as u32);
+    }
+
+    /// Whether `peer` was late with a block that nobody else was asked for since.
+    pub(super) fn has_late_of(&self, peer: PeerKey) -> bool {
+        self.late > 0 && self.blocks.contains(&Block::Late(peer))
+    }
+
+    /// Asks `peer` again for at most `room` blocks that it was late with, ascending.
+    pub(super) fn take_again(&mut self, peer: PeerKey, room: usize, out: &mut Vec<BlockAddress>) {
+        let late = self.blocks.iter_mut().zip(0..).filter(|(block, _)| **block == Block::Late(peer));
+        for (block, at) in late.take(room) {
+            *block = Block::Asked(peer);
+            self.late -= 1;
+            self.free -= 1;
+            out.push(BlockAddress { piece: self.piece, block: at });
+        }
     }
 
     /// Asks `peer` too for a block that one other was asked for; says whether it was so.
@@ -134,8 +162,16 @@ impl OpenPiece {
                 self.free -= 1;
                 None
             }
-            Block::AskedTwice(first, second) if first == peer => Some(second),
-            Block::AskedTwice(first, second) if second == peer => Some(first),
+            Block::AskedTwice(first, second) | Block::Retried { late: first, by: second }
+                if first == peer =>
+            {
+                Some(second)
+            }
+            Block::AskedTwice(first, second) | Block::Retried { late: first, by: second }
+                if second == peer =>
+            {
+                Some(first)
+            }
             _ => return Arrival::NotAsked,
         };
         *state = Block::Received(peer);
@@ -149,6 +185,13 @@ impl OpenPiece {
         match *state {
             Block::AskedTwice(first, second) if first == peer => *state = Block::Asked(second),
             Block::AskedTwice(first, second) if second == peer => *state = Block::Asked(first),
+            Block::Retried { late, by } if late == peer => *state = Block::Asked(by),
+            Block::Retried { late, by } if by == peer => {
+                *state = Block::Late(late);
+                self.late += 1;
+                self.free += 1;
+                self.first_free = self.first_free.min(block);
+            }
             Block::Asked(owner) if owner == peer => {
                 *state = Block::Free;
                 self.free += 1;
@@ -188,7 +231,10 @@ impl OpenPiece {
         let is_askable = |block: &Block| matches!(block, Block::Free | Block::Late(_));
         let first = self.blocks.iter().position(is_askable);
         assert!(first.is_none_or(|at| at >= self.first_free as usize), "{piece:?}: a free block is hidden");
-        let twice = |block: &Block| matches!(block, Block::AskedTwice(first, second) if first == second);
+        let twice = |block: &Block| match block {
+            Block::AskedTwice(first, second) | Block::Retried { late: first, by: second } => first == second,
+            _ => false,
+        };
         assert!(!self.blocks.iter().any(twice), "{piece:?}: two owners are two peers");
     }
 }

@@ -28,17 +28,21 @@ enum Source {
     New(Rarity),
     /// An open piece that another peer works on.
     Shared,
+    /// Blocks that the peer itself was late with. It was told that they are no longer wanted, so unless it is
+    /// asked again they never come from it.
+    Again,
     /// Blocks that another peer was asked for, and is late with.
     Second,
 }
 
 /// The order in which sources are tried for a peer: this is the whole policy.
-fn preference(pace: Pace) -> [Source; 5] {
-    use Source::{Abandoned, New, Own, Second, Shared};
+fn preference(pace: Pace) -> &'static [Source] {
+    use Source::{Abandoned, Again, New, Own, Second, Shared};
     match pace {
-        Pace::Fast => [Own, Abandoned, New(Rarity::RarestFirst), Shared, Second],
-        Pace::Slow => [Own, Abandoned, Shared, New(Rarity::RarestFirst), Second],
-        Pace::Snubbed => [Own, Abandoned, Shared, New(Rarity::CommonFirst), Second],
+        Pace::Fast => &[Own, Abandoned, New(Rarity::RarestFirst), Shared, Again, Second],
+        Pace::Slow => &[Own, Abandoned, Shared, New(Rarity::RarestFirst), Again, Second],
+        // Not what others were asked for: a block has room for two owners, and the second may be its rescue.
+        Pace::Snubbed => &[Own, Abandoned, Shared, New(Rarity::CommonFirst), Again],
     }
 }
 
@@ -55,7 +59,7 @@ impl PiecePicker {
         out: &mut Vec<BlockAddress>,
     ) {
         let end = out.len().saturating_add(room);
-        for source in preference(pace) {
+        for &source in preference(pace) {
             while out.len() < end {
                 let before = out.len();
                 let piece = match source {
@@ -63,6 +67,10 @@ impl PiecePicker {
                     Source::Abandoned => self.adopt(peer, peer_has),
                     Source::New(rarity) => self.open_new(peer, peer_has, rarity),
                     Source::Shared => self.shared_piece(peer, peer_has),
+                    Source::Again => {
+                        self.ask_again(now, peer, peer_has, end - before, out);
+                        break;
+                    }
                     Source::Second => {
                         self.ask_second(now, peer, peer_has, end - before, out);
                         break;
@@ -122,6 +130,29 @@ impl PiecePicker {
         self.availability.unlist(piece);
         self.give(piece, peer);
         Some(piece)
+    }
+
+    /// Asks for blocks that the peer itself was late with, and nobody was asked for since.
+    fn ask_again(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        room: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        let (before, end) = (out.len(), out.len() + room);
+        let late = self.pieces.open_pieces().iter().filter(|open| open.has_late_of(peer));
+        let late: Vec<PieceIndex> = late.map(|open| open.piece).filter(|piece| peer_has.has(*piece)).collect();
+        for piece in late {
+            if let Some(open) = self.pieces.open_piece_mut(piece) {
+                open.take_again(peer, end - out.len(), out);
+            }
+        }
+        for block in &out[before..] {
+            self.requests.remove(peer, *block);
+        }
+        self.requests.add(peer, &out[before..], now);
     }
 
     /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has

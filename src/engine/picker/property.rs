@@ -98,6 +98,8 @@ struct Peer {
     key: PeerKey,
     has: Bitfield,
     asked: BTreeSet<BlockAddress>,
+    /// Of those, the ones that it was late with.
+    late: BTreeSet<BlockAddress>,
 }
 
 struct World {
@@ -121,7 +123,7 @@ impl World {
         have.insert(PieceIndex(seed as u32 / 7 % (2 * count)));
         let pickable = |piece: PieceIndex| piece.0 != unpickable;
         let picker = PiecePicker::new(layout.clone(), &have, pickable, Rng::from_number(seed));
-        let peer = |key| Peer { key: PeerKey(key), has: Bitfield::empty(count), asked: BTreeSet::new() };
+        let peer = |key| Peer { key: PeerKey(key), has: Bitfield::empty(count), asked: BTreeSet::new(), late: BTreeSet::new() };
         World {
             layout,
             picker,
@@ -157,7 +159,9 @@ impl World {
             Step::Late { peer, nth } => {
                 if let Some(block) = self.nth_asked(peer, nth) {
                     self.picker.mark_late(block, self.peers[peer].key);
-                    if self.owners(block) == 2 {
+                    if self.owners(block) == 1 {
+                        self.peers[peer].late.insert(block);
+                    } else if !self.peers[peer].late.contains(&block) {
                         self.peers[peer].asked.remove(&block);
                     }
                 }
@@ -207,7 +211,9 @@ impl World {
             assert!(!self.picker.have().has(block.piece), "{block:?} is had");
             assert!(!self.verifying.contains(&block.piece), "{block:?} is being verified");
             assert!(!self.received.contains(&block), "{block:?} is received");
-            assert!(self.peers[peer].asked.insert(block), "{block:?} is asked of a peer twice");
+            let was_late = self.peers[peer].late.remove(&block) && self.owners(block) == 1;
+            let is_new = self.peers[peer].asked.insert(block);
+            assert!(is_new || was_late, "{block:?} is asked of a peer twice");
             assert!(self.owners(block) <= 2, "{block:?} is asked of three");
         }
     }
@@ -260,7 +266,7 @@ impl World {
         self.picker.release_peer(old.key);
         self.picker.on_bitfield_gone(&old.has);
         self.picker.on_bitfield(&has);
-        *old = Peer { key: PeerKey(self.next_key), has, asked: BTreeSet::new() };
+        *old = Peer { key: PeerKey(self.next_key), has, asked: BTreeSet::new(), late: BTreeSet::new() };
         self.next_key += 1;
     }
 

@@ -214,8 +214,8 @@ fn a_late_block_is_asked_of_others_and_still_welcome() {
     bench.picker.on_bitfield(&Bitfield::full(40));
     bench.pick(A, &has, Pace::Fast, 2);
     bench.picker.mark_late(address(9, 0), A);
-    assert_eq!(bench.pick(A, &has, Pace::Snubbed, 2), [], "not of the same peer again");
     assert_eq!(bench.pick(B, &has, Pace::Fast, 2), [(9, 0)]);
+    assert_eq!(bench.pick(A, &has, Pace::Snubbed, 2), [], "another was asked for it since");
     assert_eq!(bench.receive((9, 0), A), new(false, Some(B)));
     assert_eq!(bench.receive((9, 1), A), new(true, None));
 }
@@ -228,8 +228,28 @@ fn two_late_peers_do_not_keep_a_block_from_a_third() {
         assert_eq!(bench.pick(peer, &has, Pace::Fast, 1), [(9, 0)]);
         bench.picker.mark_late(address(9, 0), peer);
     }
-    bench.picker.mark_late(address(9, 0), A);
     assert_eq!(bench.pick(C, &has, Pace::Fast, 1), [(9, 0)]);
+    assert_eq!(bench.receive((9, 0), C), new(true, Some(A)));
+}
+
+#[test]
+fn a_peer_is_asked_again_for_what_it_was_late_with_when_it_has_nothing_else() {
+    let mut bench = Bench::new(40, 2, 4);
+    bench.picker.on_bitfield(&set(40, [9, 10]));
+    let late = bench.pick(A, &set(40, [9]), Pace::Fast, 2);
+    late.iter().for_each(|(piece, block)| bench.picker.mark_late(address(*piece, *block), A));
+    assert_eq!(bench.pick(A, &set(40, [9, 10]), Pace::Snubbed, 2), [(10, 0), (10, 1)]);
+    assert_eq!(bench.pick(A, &set(40, [9, 10]), Pace::Snubbed, 9), late);
+    assert_eq!(bench.receive(late[0], A), new(false, None));
+    assert_eq!(bench.receive(late[1], A), new(true, None));
+}
+
+#[test]
+fn a_snubbed_peer_is_not_the_second_to_be_asked_for_a_block() {
+    let mut bench = Bench::new(5, 1, 4);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(4, 0)]);
+    assert_eq!(bench.pick_of_all(B, Pace::Snubbed, 1), []);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 1), [(4, 0)]);
 }
 
 #[test]

@@ -63,9 +63,7 @@ impl Active {
         if self.is_complete() || self.is_stopping() {
             return;
         }
-        let idle: Vec<ConnectionId> =
-            self.peers.iter().filter(|(_, peer)| peer.requests.is_empty()).map(|(id, _)| *id).collect();
-        for connection in idle {
+        for connection in self.idle_peers() {
             let Some(peer) = self.peers.get_mut(&connection) else { continue };
             if !peer.am_interested && self.picker.is_interesting(&peer.has) {
                 peer.am_interested = true;
@@ -73,6 +71,15 @@ impl Active {
             }
             self.refill(ctx, connection);
         }
+    }
+
+    /// Peers that nothing is asked of. Those that let their requests lie come last, or what they gave up would
+    /// be theirs again before another could take it.
+    fn idle_peers(&self) -> Vec<ConnectionId> {
+        let idle = self.peers.iter().filter(|(_, peer)| peer.requests.is_empty());
+        let mut idle: Vec<_> = idle.map(|(id, peer)| (peer.requests.is_snubbed(), *id)).collect();
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The peer refuses our requests from here on. Without the fast extension those that are out are void;
@@ -118,14 +125,10 @@ impl Active {
 
     /// As [`Active::refill_idle`], but not for the peer that just gave the blocks up.
     fn refill_others(&mut self, ctx: &mut Context<'_>, except: ConnectionId) {
-        let idle: Vec<ConnectionId> = self
-            .peers
-            .iter()
-            .filter(|(id, peer)| **id != except && peer.requests.is_empty() && peer.am_interested)
-            .map(|(id, _)| *id)
-            .collect();
-        for connection in idle {
-            self.refill(ctx, connection);
+        for connection in self.idle_peers() {
+            if connection != except && self.peers.get(&connection).is_some_and(|peer| peer.am_interested) {
+                self.refill(ctx, connection);
+            }
         }
         self.arm_sweep(ctx.now + IDLE_RETRY);
     }

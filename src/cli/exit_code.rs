@@ -26,6 +26,8 @@ pub enum ExitCode {
     Io = 17,
     /// A torrent that cannot be read, or is refused.
     BadTorrent = 25,
+    /// Files are not what a torrent says.
+    Corrupt = 32,
     /// SIGINT before the goal.
     Interrupted = 130,
     /// SIGTERM before the goal.

@@ -9,6 +9,7 @@ pub mod command;
 pub mod env;
 pub mod error;
 pub mod exit_code;
+pub mod glob;
 pub mod interrupts;
 pub mod output;
 pub mod settings;
@@ -16,7 +17,7 @@ pub mod target;
 pub mod torrent_file;
 
 use args::{Invocation, Output};
-use command::{demo, download, show};
+use command::{create, demo, download, edit, magnet, show, verify};
 use env::Env;
 use exit_code::ExitCode;
 use output::Screen;
@@ -26,6 +27,10 @@ pub fn run(mut env: Env) -> ExitCode {
     let result = match args::parse(&env.args) {
         Ok(Invocation::Download(args)) => return download::main_form(&args, env),
         Ok(Invocation::Demo(args)) => return demo::demo(&args, env),
+        Ok(Invocation::Create(args)) => return create::create(&args, env),
+        Ok(Invocation::Edit(args)) => return edit::edit(&args, env),
+        Ok(Invocation::Verify(args)) => return verify::verify(&args, env),
+        Ok(Invocation::Magnet(args)) => magnet::run(&args, &mut env),
         Ok(Invocation::Show(args)) => show::run(&args, &mut env),
         Ok(Invocation::Text(text)) => command::written(env.stdout.write_all(text.as_bytes())),
         Err(error) => Err(error),

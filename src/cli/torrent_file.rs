@@ -4,7 +4,7 @@
 //! that is exchanged or grows in between does no harm.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use crate::base::limit;
@@ -83,6 +83,30 @@ pub fn read_bounded(stream: impl Read, input: &str) -> Result<Vec<u8>, TorrentFi
     }
 }
 
+/// Writes `bytes` to a file at `path` that must not be there yet.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes).inspect_err(|_| {
+        // Half a torrent is worse than none.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+/// Puts `bytes` in place of what the file at `path` holds: all of them, or none.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What is named may be a link: the file behind it is meant.
+    let path = path.canonicalize()?;
+    let permissions = std::fs::metadata(&path)?.permissions();
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    write_new(&new, bytes)?;
+    let replaced = std::fs::set_permissions(&new, permissions).and_then(|()| std::fs::rename(&new, &path));
+    replaced.inspect_err(|_| {
+        let _ = std::fs::remove_file(&new);
+    })
+}
+
 /// Opens without waiting: a pipe without a writer would block for ever.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -110,7 +134,8 @@ fn kind(file_type: std::fs::FileType) -> &'static str {
     if file_type.is_dir() { "a directory" } else { "a special file" }
 }
 
-fn shown(path: &Path) -> String {
+/// The path as messages show it.
+pub fn shown(path: &Path) -> String {
     escape_bytes(path.as_os_str().as_encoded_bytes())
 }
 

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 mod announce_list;
 pub mod create;
+pub mod edit;
 mod error;
 mod file_tree;
 mod info_dict;
+mod magnet;
 pub mod merkle;
 mod piece_layers;
 pub mod safe_path;
@@ -18,6 +20,7 @@ pub mod safe_path;
 pub use announce_list::usable_url;
 pub use error::MetainfoError;
 pub use info_dict::Attributes;
+pub use magnet::magnet_link;
 pub use piece_layers::PieceLayers;
 
 use crate::base::bencode::{self, Limits, Value};

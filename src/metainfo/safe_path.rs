@@ -31,6 +31,11 @@ pub fn clean_element(element: &[u8]) -> Option<String> {
     (!matches!(name.as_str(), "" | "." | "..")).then_some(name)
 }
 
+/// Whether `element` stays the name that it is: clients that clean names as we do find the file again.
+pub fn is_kept(element: &str) -> bool {
+    clean_element(element.as_bytes()).as_deref() == Some(element)
+}
+
 fn clean_char(c: char) -> Option<char> {
     match c {
         '/' | '\\' => Some('_'),

@@ -8,6 +8,7 @@ mod clock;
 pub mod disk;
 pub mod dns;
 mod driver;
+pub mod hash_files;
 pub mod http;
 pub mod net;
 pub mod tracker_server;

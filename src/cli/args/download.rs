@@ -8,8 +8,12 @@ use super::{GivingUp, Limits, Network, Output, Place, first_counts};
 
 const EXAMPLES: &str = "\
 Commands:
-  btget show FILE [--json]    what is in a torrent
-  btget demo [--size SIZE]    tracker, seed and download on this machine: try it
+  btget create PATH           make a torrent of a file or folder
+  btget edit TORRENT          change its trackers, web seeds or comment
+  btget verify TORRENT [PATH] compare files with a torrent
+  btget magnet TORRENT        print its magnet link
+  btget show FILE             what is in a torrent
+  btget demo                  tracker, seed and download on this machine: try it
 
 Examples:
   btget ubuntu.torrent                      download into this folder, verify, exit

@@ -3,6 +3,7 @@
 //! The first word decides: a command's name is the command, anything else is the main form. `./create` and
 //! `-- create` name files. Each group of flags has a file of its own, with help and tests beside the flag.
 
+mod create;
 mod download;
 mod giving_up;
 mod limits;
@@ -10,6 +11,7 @@ mod network;
 mod output;
 mod place;
 pub mod value;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,12 +21,14 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command};
 
+pub use create::{CreateArgs, EditArgs};
 pub use download::DownloadArgs;
 pub use giving_up::GivingUp;
 pub use limits::Limits;
 pub use network::{Family, Network};
 pub use output::{ColorChoice, Output, ProgressChoice};
 pub use place::{AllocateChoice, Place};
+pub use verify::{MagnetArgs, VerifyArgs};
 
 use super::error::CliError;
 
@@ -33,6 +37,14 @@ use super::error::CliError;
 pub enum Invocation {
     /// The main form: download these.
     Download(Box<DownloadArgs>),
+    /// `create`.
+    Create(Box<CreateArgs>),
+    /// `edit`.
+    Edit(EditArgs),
+    /// `verify`.
+    Verify(VerifyArgs),
+    /// `magnet`.
+    Magnet(MagnetArgs),
     /// `show`.
     Show(ShowArgs),
     /// `demo`.
@@ -64,14 +76,10 @@ pub struct DemoArgs {
 }
 
 /// Commands that exist.
-pub const COMMANDS: &[&str] = &["show", "demo", "help"];
+pub const COMMANDS: &[&str] = &["create", "demo", "edit", "help", "magnet", "show", "verify"];
 
 /// Commands that the contract promises and that are still to come: their names are taken.
 const TO_COME: &[&str] = &[
-    "create",
-    "edit",
-    "verify",
-    "magnet",
     "metadata",
     "scrape",
     "peers",
@@ -95,6 +103,12 @@ pub fn parse(args: &[OsString]) -> Result<Invocation, CliError> {
             .with_hint(format!("for a file of that name write ./{first}")));
     }
     let matched = match first {
+        "create" => {
+            matches::<CreateArgs>("btget create", rest()).map(|(_, args)| Invocation::Create(Box::new(args)))
+        }
+        "edit" => matches::<EditArgs>("btget edit", rest()).map(|(_, args)| Invocation::Edit(args)),
+        "verify" => matches::<VerifyArgs>("btget verify", rest()).map(|(_, args)| Invocation::Verify(args)),
+        "magnet" => matches::<MagnetArgs>("btget magnet", rest()).map(|(_, args)| Invocation::Magnet(args)),
         "show" => matches::<ShowArgs>("btget show", rest()).map(|(_, args)| Invocation::Show(args)),
         "demo" => matches::<DemoArgs>("btget demo", rest()).map(|(_, args)| Invocation::Demo(args)),
         "help" => return help(args.get(2).map(OsString::as_os_str)),
@@ -220,6 +234,10 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         command::<DownloadArgs>("btget").debug_assert();
+        command::<CreateArgs>("btget create").debug_assert();
+        command::<EditArgs>("btget edit").debug_assert();
+        command::<VerifyArgs>("btget verify").debug_assert();
+        command::<MagnetArgs>("btget magnet").debug_assert();
         command::<ShowArgs>("btget show").debug_assert();
         command::<DemoArgs>("btget demo").debug_assert();
     }
@@ -233,7 +251,7 @@ mod tests {
             assert!(help.contains(part), "{part} is missing from:\n{help}");
         }
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
-        assert!(!help.contains("create"), "what does not exist is not offered:\n{help}");
+        assert!(!help.contains("scrape"), "what does not exist is not offered:\n{help}");
         let Ok(Invocation::Text(help)) = parse(&words(&["btget", "help", "demo"])) else { panic!("no help") };
         assert!(help.contains("--size"), "{help}");
     }

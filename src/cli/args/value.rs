@@ -2,8 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use crate::base::limit;
 use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
+use crate::metainfo::create::PIECE_LENGTH_MIN;
+use crate::metainfo::usable_url;
 
 /// A size in bytes: `512`, `64K`, `1.5G` (steps of 1024), `KiB` the same, `KB` in steps of 1000.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -98,6 +101,55 @@ pub fn tracker(text: &str) -> Result<String, String> {
         "http" | "https" if url.has_host() => Ok(text.to_owned()),
         "udp" => Err("udp trackers are not supported yet".to_owned()),
         _ => Err("a tracker's URL begins with http:// or https://".to_owned()),
+    }
+}
+
+/// Trackers of one tier.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tier(pub Vec<String>);
+
+/// The URLs of trackers of one tier, with commas between them: http, https or udp.
+pub fn tier(text: &str) -> Result<Tier, String> {
+    let wanted = "a tracker is a URL such as http://t.example/announce or udp://t.example:6969";
+    let url = |text: &str| usable_url(text, &["http", "https", "udp"]).ok_or_else(|| wanted.to_owned());
+    Ok(Tier(text.split(',').map(url).collect::<Result<_, _>>()?))
+}
+
+/// The same; nothing is no tracker.
+pub fn tier_or_none(text: &str) -> Result<Tier, String> {
+    if text.is_empty() { Ok(Tier(Vec::new())) } else { tier(text) }
+}
+
+/// The URL of a web seed.
+pub fn web_seed(text: &str) -> Result<String, String> {
+    usable_url(text, &["http", "https"]).ok_or_else(|| "a web seed is an http or https URL".to_owned())
+}
+
+/// The same; nothing is no web seed.
+pub fn web_seed_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { web_seed(text) }
+}
+
+/// The length of a piece, bytes.
+pub fn piece_length(text: &str) -> Result<u32, String> {
+    let length = u32::try_from(size(text)?).ok();
+    length
+        .filter(|length| {
+            length.is_power_of_two() && (PIECE_LENGTH_MIN..=limit::PIECE_LENGTH).contains(length)
+        })
+        .ok_or_else(|| "a piece's length is a power of two from 16K to 256M".to_owned())
+}
+
+/// How many threads; `None`: as many as suit the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Threads(pub Option<usize>);
+
+/// Reads [`Threads`].
+pub fn threads(text: &str) -> Result<Threads, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Threads(None)),
+        Ok(number @ 1..=256) => Ok(Threads(Some(number))),
+        _ => Err("auto or a number from 1 to 256 is wanted".to_owned()),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::engine::notice::Notice;
 use crate::engine::tracker_server::TrackerServerSettings;
 use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
-use crate::metainfo::create::Draft;
+use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
 use crate::runtime::disk::{Allocate, Target};
 use crate::runtime::tracker_server::TrackerServer;
@@ -103,7 +103,15 @@ async fn run(
         Background::Stopped(code) => return Ok(Outcome::Ended(code)),
     };
     let trackers = vec![vec![tracker.announce_url()]];
-    let draft = Draft { name: NAME.to_owned(), length: size, piece_length: PIECE_LENGTH, digests, trackers };
+    let content = Made::File { length: size, executable: false };
+    let draft = Draft {
+        name: NAME.to_owned(),
+        content,
+        piece_length: PIECE_LENGTH,
+        digests,
+        trackers,
+        ..Draft::default()
+    };
     let metainfo = Metainfo::from_bytes(&draft.to_bytes())
         .map_err(|error| CliError::new(ExitCode::Error, format!("the demo's torrent is refused: {error}")))?;
     let mut seed = Seed::start(&metainfo, seed_folder.clone())?;

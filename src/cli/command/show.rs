@@ -7,26 +7,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::written;
+use super::{torrent, written};
 use crate::cli::args::ShowArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::output::escape::Escaped;
 use crate::cli::output::json_text::to_json;
 use crate::cli::output::size::size;
-use crate::cli::target::refused;
-use crate::cli::torrent_file;
 use crate::metainfo::{File, Metainfo};
 
 /// Runs the command. A torrent that is refused leaves standard output empty.
 pub fn run(args: &ShowArgs, env: &mut Env) -> Result<(), CliError> {
-    let loaded = match args.file.to_str() {
-        Some("-") => {
-            torrent_file::read_bounded(&mut env.stdin, "-").and_then(|bytes| torrent_file::parse(&bytes, "-"))
-        }
-        _ => torrent_file::load(&env.dir.join(&args.file)),
-    };
-    let metainfo = loaded.map_err(|error| refused(&error))?;
+    let metainfo = torrent(&args.file, env)?;
     // One write: half a result helps nobody.
     let mut text = Vec::new();
     written(if args.json { show_json(&metainfo, &mut text) } else { show(&metainfo, &mut text) })?;

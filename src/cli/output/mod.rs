@@ -5,6 +5,7 @@
 
 pub mod escape;
 pub mod format;
+pub mod hashing;
 pub mod json_text;
 pub mod log;
 pub mod progress;

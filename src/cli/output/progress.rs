@@ -16,7 +16,7 @@ const BARS: usize = 8;
 /// Columns of the bar where a line leaves room for one.
 const BAR_WIDTH: usize = 20;
 /// Time between plain lines while nothing changes.
-const LINE_EVERY: Duration = Duration::from_secs(60);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(60);
 /// A state counts as changed once it has lasted this long: short ones are not worth a line.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -195,16 +195,30 @@ fn total_line(views: &[View<'_>], tally: Tally) -> StatusLine {
 
 /// The line in `width` columns, and at its end a bar, if there is room for it.
 fn with_bar(screen: &Screen, status: &StatusLine, torrent: &TorrentSnapshot, width: usize) -> String {
+    let paint = if torrent.waiting.is_some() { Paint::Yellow } else { Paint::Bold };
+    let share = match torrent.phase {
+        Phase::Downloading => Some(fraction(torrent.verified.saturating_add(torrent.partial), torrent.total)),
+        Phase::Checking { done, pieces } => Some(fraction(u64::from(done), u64::from(pieces))),
+        _ => None,
+    };
+    drawn(screen, status, paint, share, width)
+}
+
+/// A line in `width` columns, its name painted; behind it a bar that is full to `share` (0 to 1), where there
+/// is a share and room.
+pub(super) fn drawn(
+    screen: &Screen,
+    status: &StatusLine,
+    paint: Paint,
+    share: Option<f64>,
+    width: usize,
+) -> String {
     let (name, rest) = status.fit(width);
     let used = name.width() + rest.width();
-    let paint = if torrent.waiting.is_some() { Paint::Yellow } else { Paint::Bold };
     let mut line = format!("{}{rest}", screen.painted(paint, &name));
-    let share = match torrent.phase {
-        Phase::Downloading => fraction(torrent.verified.saturating_add(torrent.partial), torrent.total),
-        Phase::Checking { done, pieces } => fraction(u64::from(done), u64::from(pieces)),
-        _ => return line,
-    };
-    if used + 2 + BAR_WIDTH <= width {
+    if let Some(share) = share
+        && used + 2 + BAR_WIDTH <= width
+    {
         let full = ((share * BAR_WIDTH as f64) as usize).min(BAR_WIDTH);
         line.push_str(&" ".repeat(width - used - BAR_WIDTH));
         line.push_str(&screen.painted(Paint::Green, &"━".repeat(full)));
@@ -213,7 +227,7 @@ fn with_bar(screen: &Screen, status: &StatusLine, torrent: &TorrentSnapshot, wid
     line
 }
 
-fn fraction(part: u64, whole: u64) -> f64 {
+pub(super) fn fraction(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 

@@ -5,6 +5,8 @@
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::format;
+use crate::base::rate::ByteRate;
+use crate::base::time::Duration;
 use crate::engine::snapshot::{Phase, TorrentSnapshot};
 
 /// Columns that a name may take while there is room for all the rest.
@@ -50,6 +52,23 @@ impl StatusLine {
             Phase::Seeding => seeding(torrent),
             Phase::Downloading => downloading(torrent),
         };
+        StatusLine { name: name.to_owned(), parts }
+    }
+
+    /// The line of files that are read and hashed, `what` in one word: so many of `total` bytes are done after
+    /// `time`.
+    pub fn hashing(name: &str, what: &str, done: u64, total: u64, time: Duration) -> StatusLine {
+        let done = done.min(total);
+        let rate = ByteRate((done as f64 / time.as_secs_f64().max(0.001)) as u64);
+        let mut parts = vec![
+            part(what.to_owned(), 4, 2),
+            part(format::percent(done, total), 0, 2),
+            part(format::part_of(done, total), 3, 1),
+            part(format::rate(rate), 2, 2),
+        ];
+        if let Some(seconds) = (total - done).checked_div(rate.0) {
+            parts.push(part(format!("ETA {}", format::clock(Duration::from_secs(seconds))), 1, 2));
+        }
         StatusLine { name: name.to_owned(), parts }
     }
 

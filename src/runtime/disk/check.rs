@@ -136,7 +136,8 @@ fn look(payload: &Payload, range: Range<u64>) -> Result<Look, DiskError> {
     Ok(look)
 }
 
-pub(super) fn sha1_of_zeros(length: u64) -> Sha1Hash {
+/// SHA-1 of so many zeros.
+pub(in crate::runtime) fn sha1_of_zeros(length: u64) -> Sha1Hash {
     let zeros = [0; 16 * 1024];
     let mut hash = RunningHash::default();
     let mut left = length;

@@ -14,6 +14,8 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+pub mod reading;
+
 /// A handle on the download folder.
 #[derive(Debug)]
 pub struct Door {
@@ -40,6 +42,21 @@ pub struct Found {
     pub allocated: u64,
     /// Which file of which device: stays the same when it is renamed.
     pub identity: (u64, u64),
+    /// When it was last written to: seconds since 1970, and nanoseconds.
+    pub modified: (i64, i64),
+}
+
+impl Found {
+    /// What the standard library tells of a regular file.
+    pub fn of(metadata: &std::fs::Metadata) -> Found {
+        use std::os::unix::fs::MetadataExt as _;
+        Found {
+            length: metadata.len(),
+            allocated: metadata.blocks().saturating_mul(512),
+            identity: (metadata.dev(), metadata.ino()),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 impl Door {
@@ -68,12 +85,7 @@ impl Door {
             | OFlags::NOCTTY
             | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
-        let file = rustix::fs::openat(&folder, name, flags, mode).map_err(|errno| match errno {
-            Errno::LOOP => in_the_way("a symbolic link"),
-            Errno::NXIO | Errno::NODEV => in_the_way("a special file"),
-            Errno::ISDIR => in_the_way("a folder"),
-            other => other.into(),
-        })?;
+        let file = rustix::fs::openat(&folder, name, flags, mode).map_err(at_its_place)?;
         regular(&rustix::fs::fstat(&file)?)?;
         Ok(file.into())
     }
@@ -263,6 +275,7 @@ fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
             length: u64::try_from(stat.st_size).unwrap_or(0),
             allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
             identity: identity(stat),
+            modified: modified(stat),
         }),
         FileType::Symlink => Err(in_the_way("a symbolic link")),
         FileType::Directory => Err(in_the_way("a folder")),
@@ -276,6 +289,21 @@ fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
 #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 pub(super) fn identity(stat: &rustix::fs::Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
+fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
+    (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+}
+
+/// Why a file could not be opened: what has its place, or the system's own word.
+fn at_its_place(errno: Errno) -> io::Error {
+    match errno {
+        Errno::LOOP => in_the_way("a symbolic link"),
+        Errno::NXIO | Errno::NODEV => in_the_way("a special file"),
+        Errno::ISDIR => in_the_way("a folder"),
+        other => other.into(),
+    }
 }
 
 fn in_the_way(what: &str) -> io::Error {

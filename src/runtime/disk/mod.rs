@@ -23,8 +23,11 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+pub(super) use check::sha1_of_zeros;
 pub use file_limit::raise_file_limit;
 pub use storage::Storage;
+pub(super) use storage::next_data;
+pub(super) use target::part_paths;
 pub use target::{Allocate, FileSpec, Target};
 pub use upload::Reader;
 pub use workers::{DiskPool, UploadDone};

@@ -346,7 +346,7 @@ fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
 
 /// Where the first byte of data at or after `offset` is, as far as the file system tells holes from data;
 /// `None` when there are only holes.
-pub(super) fn next_data(file: &File, offset: u64) -> Option<u64> {
+pub(in crate::runtime) fn next_data(file: &File, offset: u64) -> Option<u64> {
     match rustix::fs::seek(file, SeekFrom::Data(offset)) {
         Ok(data) => Some(data),
         Err(Errno::NXIO) => None,

@@ -50,7 +50,9 @@ pub struct FileSpec {
 /// that where `.part` alone gives another file's or folder's name, on file systems that ignore case too.
 /// `None` stands for what is no file, and gets an empty path. The same list gives the same names, or else a
 /// file would not be found again.
-pub(super) fn part_paths<'a>(paths: impl Iterator<Item = Option<&'a Path>> + Clone) -> Vec<PathBuf> {
+pub(in crate::runtime) fn part_paths<'a>(
+    paths: impl Iterator<Item = Option<&'a Path>> + Clone,
+) -> Vec<PathBuf> {
     let mut taken: HashSet<OsString> = HashSet::new();
     for path in paths.clone().flatten() {
         for place in path.ancestors() {

@@ -1,0 +1,73 @@
+//! `edit`: changes a torrent's trackers, web seeds or comment, and leaves its info-hash alone; only `--source`
+//! gives another one, and says so.
+
+use super::create::not_written;
+use super::{torrent_bytes, written};
+use crate::cli::args::EditArgs;
+use crate::cli::env::Env;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::Screen;
+use crate::cli::torrent_file;
+use crate::metainfo::edit::Edit;
+
+/// Runs the command.
+pub fn edit(args: &EditArgs, mut env: Env) -> ExitCode {
+    let stderr = std::mem::replace(&mut env.stderr, Box::new(std::io::sink()));
+    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, &args.output_flags);
+    match run(args, &mut env, &screen) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            screen.error(&error);
+            error.code
+        }
+    }
+}
+
+fn run(args: &EditArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError> {
+    let edit = Edit {
+        trackers: args
+            .trackers
+            .as_ref()
+            .map(|tiers| tiers.iter().map(|tier| tier.0.clone()).filter(|tier| !tier.is_empty()).collect()),
+        web_seeds: args
+            .web_seeds
+            .as_ref()
+            .map(|urls| urls.iter().filter(|url| !url.is_empty()).cloned().collect()),
+        comment: args.comment.clone(),
+        source: args.source.clone(),
+    };
+    if edit == Edit::default() {
+        return Err(CliError::usage("there is nothing to change")
+            .with_hint("name --tracker, --webseed, --comment or --source"));
+    }
+    let is_stdin = args.file.as_os_str() == "-";
+    let output = match &args.output {
+        None if is_stdin => {
+            return Err(
+                CliError::usage("standard input cannot be changed").with_hint("name --output, such as -o -")
+            );
+        }
+        output => output.as_ref().unwrap_or(&args.file),
+    };
+    let (before, shown) = torrent_bytes(&args.file, env)?;
+    let refused = |error| CliError::new(ExitCode::BadTorrent, format!("{shown}: {error}"));
+    let after = edit.apply(&before).map_err(refused)?;
+    let hashes = |bytes: &[u8]| torrent_file::parse(bytes, &shown).map(|metainfo| metainfo.info_hashes);
+    let (old, new) = (hashes(&before), hashes(&after));
+    let (Ok(old), Ok(new)) = (old, new) else {
+        return Err(CliError::new(ExitCode::Error, format!("{shown}: the changed torrent would be refused")));
+    };
+    if args.output.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        written(env.stdout.write_all(&after).and_then(|()| env.stdout.flush()))?;
+    } else {
+        let path = env.dir.join(output);
+        let write = if args.output.is_some() { torrent_file::write_new } else { torrent_file::replace };
+        write(&path, &after).map_err(|error| not_written(&path, &error))?;
+    }
+    if old != new {
+        let (old, new) = (old.wire(), new.wire());
+        screen.warn(&format!("the source is part of the torrent's identity: {old} has become {new}"));
+    }
+    Ok(())
+}

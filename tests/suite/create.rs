@@ -12,18 +12,18 @@ use crate::harness::payload::Payload;
 
 fn write(dir: &Path, path: &str, bytes: &[u8]) {
     let path = dir.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
+    fs::create_dir_all(path.parent().expect("it is below a folder")).expect("a folder can be made");
+    fs::write(path, bytes).expect("the test's folder takes a file");
 }
 
 fn metainfo(dir: &Path, file: &str) -> Metainfo {
-    Metainfo::from_bytes(&fs::read(dir.join(file)).unwrap()).unwrap()
+    Metainfo::from_bytes(&fs::read(dir.join(file)).expect("it is there")).expect("it is a torrent")
 }
 
 fn json(dir: &Path, args: &[&str], code: u8) -> serde_json::Value {
     let (found, stdout, stderr) = run_here(dir, args, b"");
     assert_eq!(found, code, "{args:?}: {stderr}");
-    serde_json::from_str(&stdout).unwrap()
+    serde_json::from_str(&stdout).expect("it is JSON")
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_reproducible_torrent_has_exactly_these_bytes() {
 
 fn run_here_bytes(dir: &Path, args: &[&str]) -> (u8, Vec<u8>, String) {
     let output = crate::cli::run(dir, args);
-    (output.status.code().unwrap() as u8, output.stdout, text(&output.stderr))
+    (output.status.code().expect("it ends by itself") as u8, output.stdout, text(&output.stderr))
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_file_that_may_not_be_read_is_named_and_nothing_is_made() {
     let dir = work.path();
     write(dir, "t/open", b"open");
     write(dir, "t/closed", b"closed");
-    fs::set_permissions(dir.join("t/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.join("t/closed"), fs::Permissions::from_mode(0o000)).unwrap();
     // The super-user reads everything unless it gives up the right to.
     let without_rights: &[&str] = match fs::read(dir.join("t/closed")) {
         Ok(_) => &["setpriv", "--bounding-set=-dac_override,-dac_read_search"],

@@ -5,6 +5,8 @@
 mod clients;
 #[path = "harness/mod.rs"]
 mod harness;
+#[path = "interop/making.rs"]
+mod making;
 #[path = "interop/namespace.rs"]
 mod namespace;
 #[path = "interop/peer_process.rs"]

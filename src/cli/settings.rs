@@ -58,6 +58,7 @@ impl Settings {
             client: ClientSettings {
                 ports: args.network.port.clone(),
                 listen: Listen { v4, v6, loopback_only: false },
+                check_threads: args.limits.check_threads.0,
                 engine,
             },
             disk: Target {
@@ -120,8 +121,18 @@ mod tests {
 
     #[test]
     fn flags_reach_the_client() {
-        let flags =
-            ["-4", "-p", "7000-7010", "--memory", "8M", "--max-peers", "300", "--no-part", "--allocate=full"];
+        let flags = [
+            "-4",
+            "-p",
+            "7000-7010",
+            "--memory",
+            "8M",
+            "--max-peers",
+            "300",
+            "--no-part",
+            "--allocate=full",
+            "--check-threads=1",
+        ];
         let settings = settings(&flags, 1).unwrap();
         let client = &settings.client;
         assert_eq!(client.ports, Some(7000..=7010));
@@ -129,7 +140,7 @@ mod tests {
             (client.listen.v4, client.listen.v6, client.engine.families),
             (true, false, (true, false))
         );
-        assert_eq!(client.engine.memory, 8 << 20);
+        assert_eq!((client.engine.memory, client.check_threads), (8 << 20, Some(1)));
         assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
         assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
         assert!(!client.engine.seed);

@@ -50,6 +50,8 @@ pub struct ClientSettings {
     pub ports: Option<RangeInclusive<u16>>,
     /// Where to listen.
     pub listen: Listen,
+    /// Workers that may check data at a time; all of them when `None`.
+    pub check_threads: Option<usize>,
     /// The engine's choices; the port and the families are filled in here.
     pub engine: Settings,
 }
@@ -109,6 +111,9 @@ impl Client {
             // The engine's thread is gone only when no result matters any more.
             let _ = results.send(Event::from(result));
         })?);
+        if let Some(threads) = settings.check_threads {
+            disk.limit_checks(threads);
+        }
         let http = HttpWorker::start()?;
         let families = (settings.listen.v4, settings.listen.v6);
         let engine = Settings { listen_port: port, families, ..settings.engine };

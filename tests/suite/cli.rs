@@ -25,11 +25,11 @@ fn program(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     program(dir, args).output().expect("btget starts")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("btget writes UTF-8")
 }
 
@@ -46,7 +46,7 @@ impl Write for Shared {
 }
 
 /// Runs the program inside this process: exit code, standard output, standard error.
-fn run_here(dir: &Path, args: &[&str], stdin: &[u8]) -> (u8, String, String) {
+pub(crate) fn run_here(dir: &Path, args: &[&str], stdin: &[u8]) -> (u8, String, String) {
     let (stdout, stderr) = (Shared::default(), Shared::default());
     let code = cli::run(Env {
         args: ["btget"].iter().chain(args).map(OsString::from).collect(),
@@ -73,7 +73,7 @@ fn mistakes_on_the_command_line_are_code_2_and_leave_standard_output_empty() {
         (&["nosuch.torrent"], "no such file or command"),
         (&["god.torrent"], "did you mean good.torrent?"),
         (&["dmeo"], "did you mean demo?"),
-        (&["create", "x"], "not built yet"),
+        (&["scrape", "x"], "not built yet"),
         (&["magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567"], "not supported yet"),
         (&["0123456789abcdef0123456789abcdef01234567"], "not supported yet"),
         (&["good.torrent", "--timeout", "soon"], "a duration is such as"),

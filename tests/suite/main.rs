@@ -5,6 +5,7 @@ mod harness;
 
 mod architecture;
 mod cli;
+mod create;
 mod determinism;
 mod loopback;
 mod metainfo;

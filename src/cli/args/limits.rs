@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::value;
+use super::value::{self, Threads};
 
 /// Least memory that `--memory` takes, bytes: below it, pieces could not make headway.
 const MEMORY_MIN: u64 = 1024 * 1024;
@@ -17,6 +17,9 @@ pub struct Limits {
     /// Memory for data that is on its way to the disk
     #[arg(long, value_name = "SIZE", default_value = "32M", value_parser = memory)]
     pub memory: u64,
+    /// Threads that check what is there already: a number, or auto for one a processor
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = value::threads)]
+    pub check_threads: Threads,
 }
 
 fn memory(text: &str) -> Result<u64, String> {

@@ -154,7 +154,8 @@ fn start_tracker() -> io::Result<TrackerServer> {
 
 fn client_settings(seed: bool) -> ClientSettings {
     let engine = engine::settings::Settings { seed, ..engine::settings::Settings::default() };
-    ClientSettings { ports: None, listen: Listen { v4: true, v6: false, loopback_only: true }, engine }
+    let listen = Listen { v4: true, v6: false, loopback_only: true };
+    ClientSettings { ports: None, listen, check_threads: None, engine }
 }
 
 fn target(dir: PathBuf) -> Target {

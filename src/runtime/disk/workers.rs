@@ -46,6 +46,10 @@ struct Shared {
 struct Queue {
     quick: VecDeque<Work>,
     checks: VecDeque<(TorrentId, Check)>,
+    /// Workers that check right now.
+    checking: usize,
+    /// How many of them there may be; `None`: all.
+    checking_max: Option<usize>,
     taken: u64,
     is_ending: bool,
 }
@@ -89,6 +93,11 @@ impl DiskPool {
             pool.threads.push(worker.spawn(move || shared.run())?);
         }
         Ok(pool)
+    }
+
+    /// Has at most `threads` workers check data at a time.
+    pub fn limit_checks(&self, threads: usize) {
+        self.shared.queue().checking_max = Some(threads.max(1));
     }
 
     /// Makes a torrent's files known; comes before its first job.
@@ -214,7 +223,7 @@ impl Shared {
             }
             Err(error) => Err(error),
             Ok(None) => {
-                let mut queue = self.queue();
+                let mut queue = self.check_paused();
                 if !queue.is_ending {
                     // Before the others: checks end in the order in which they began.
                     queue.checks.push_front((torrent, check));
@@ -223,7 +232,18 @@ impl Shared {
                 return;
             }
         };
+        drop(self.check_paused());
         (self.on_finished)(DiskResult::Checked { torrent, pieces: check.pieces, result });
+    }
+
+    /// A worker checks no more, for now at least: another may.
+    fn check_paused(&self) -> MutexGuard<'_, Queue> {
+        let mut queue = self.queue();
+        queue.checking -= 1;
+        if !queue.checks.is_empty() {
+            self.is_work.notify_one();
+        }
+        queue
     }
 
     fn execute(&self, job: DiskJob) -> Option<DiskResult> {
@@ -272,15 +292,24 @@ impl Queue {
     fn take(&mut self, threads: usize) -> Option<Turn> {
         self.taken += 1;
         if self.taken.is_multiple_of(CHECK_SHARE)
-            && let Some((torrent, check)) = self.checks.pop_front()
+            && let Some(check) = self.take_check()
         {
-            return Some(Turn::Check(torrent, check));
+            return Some(check);
         }
         match self.quick.pop_front() {
             Some(Work::Job(DiskJob::Advance(job))) => Some(Turn::Advance(self.batch(job, threads))),
             Some(work) => Some(Turn::Other(work)),
-            None => self.checks.pop_front().map(|(torrent, check)| Turn::Check(torrent, check)),
+            None => self.take_check(),
         }
+    }
+
+    fn take_check(&mut self) -> Option<Turn> {
+        if self.checking_max.is_some_and(|max| self.checking >= max) {
+            return None;
+        }
+        let (torrent, check) = self.checks.pop_front()?;
+        self.checking += 1;
+        Some(Turn::Check(torrent, check))
     }
 
     /// The pieces that follow `first` in the queue, as many as are hashed side by side, but no more than

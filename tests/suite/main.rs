@@ -6,6 +6,7 @@ mod harness;
 mod architecture;
 mod cli;
 mod determinism;
+mod hostile;
 mod loopback;
 mod metainfo;
 mod swarm;

@@ -59,6 +59,9 @@ pub const FAILED_BLOCKS: usize = 65_536;
 /// Incoming connections from one IP address, but for loopback and private ones.
 pub const CONNECTIONS_PER_IP: usize = 8;
 
+/// Incoming connections that have not shaken hands yet; the oldest gives way.
+pub const UNGREETED: usize = 64;
+
 /// An answer of a tracker, bytes.
 pub const TRACKER_ANSWER: usize = 1024 * 1024;
 /// Bencoded values in an answer of a tracker: a list of peers has seven a peer.
@@ -93,6 +96,12 @@ pub const ALLOWED_FAST: usize = 32;
 pub const BAD_REQUESTS: u32 = 300;
 /// Changes of choking and interest that a peer may make between two sweeps.
 pub const STATE_CHANGES: u32 = 1_000;
+/// Messages that a peer may send in vain within [`IDLE_TALK_WINDOW`].
+pub const IDLE_TALK: u32 = 10_000;
+/// How long messages that brought nothing are counted.
+pub const IDLE_TALK_WINDOW: Duration = Duration::from_secs(10);
+/// Messages that may wait for a peer to read them, bytes.
+pub const UNREAD: usize = 512 * 1024;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 /// A tracker that refuses may put us off for at most this long.

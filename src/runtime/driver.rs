@@ -177,7 +177,7 @@ impl Handle {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_handshake(&handshake));
             }
             Action::Send { connection, message } => {
-                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push(&message));
+                driver.with_peer(connection, |peer| peer.send(&message));
             }
             Action::SendHaves { connection, pieces } => driver.with_peer(connection, |peer| {
                 let mut outbox = peer.outbox.borrow_mut();

@@ -7,6 +7,7 @@ mod architecture;
 mod cli;
 mod create;
 mod determinism;
+mod hostile;
 mod loopback;
 mod metainfo;
 mod swarm;

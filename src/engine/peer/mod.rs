@@ -75,6 +75,9 @@ pub struct PeerConnection {
     pub haves_told: usize,
     /// Requests refused as impossible.
     pub bad_requests: u32,
+    /// Messages that brought nothing, since `idle_talk_since`.
+    idle_talk: u32,
+    idle_talk_since: Instant,
     /// Times it choked or unchoked us, or changed its interest, since the flood count was cleared.
     pub state_changes: u32,
 }
@@ -115,6 +118,8 @@ impl PeerConnection {
             last_sent: now,
             haves_told: 0,
             bad_requests: 0,
+            idle_talk: 0,
+            idle_talk_since: now,
             state_changes: 0,
         }
     }
@@ -139,6 +144,17 @@ impl PeerConnection {
         if self.allowed_fast.len() < limit::ALLOWED_FAST && !self.allowed_fast.contains(&piece) {
             self.allowed_fast.push(piece);
         }
+    }
+
+    /// Counts a message that brought nothing. False when there are so many of them that the peer can have
+    /// nothing else in mind.
+    #[must_use]
+    pub fn count_idle_talk(&mut self, now: Instant) -> bool {
+        if now.since(self.idle_talk_since) >= limit::IDLE_TALK_WINDOW {
+            (self.idle_talk, self.idle_talk_since) = (0, now);
+        }
+        self.idle_talk += 1;
+        self.idle_talk <= limit::IDLE_TALK
     }
 
     /// Whether it may be asked for something at all.

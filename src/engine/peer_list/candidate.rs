@@ -31,7 +31,7 @@ pub(super) struct Candidate {
     pub(super) contact: Contact,
     /// Dials that failed and connections that brought nothing, since the last that was worth it.
     pub(super) failures: u32,
-    /// Whether it has ever shaken hands.
+    /// Whether it has ever shaken hands at this address, or been of use.
     has_worked: bool,
     tie_break: u32,
 }
@@ -77,12 +77,17 @@ impl Candidate {
         self.has_worked = true;
     }
 
+    pub(super) fn on_accepted(&mut self) {
+        self.contact = Contact::Connected;
+    }
+
     pub(super) fn on_failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.contact = Contact::Apart { until: now + self.wait() };
     }
 
     pub(super) fn on_disconnected(&mut self, now: Instant, was_useful: bool) {
+        self.has_worked |= was_useful;
         self.failures = if was_useful { 0 } else { self.failures.saturating_add(1) };
         self.contact = Contact::Apart { until: now + self.wait() };
     }

@@ -108,10 +108,15 @@ impl PeerList {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A peer has shaken hands: one that was dialled, or an `incoming` one at the address that it says it
-    /// listens at. An unknown one is not added.
+    /// A peer that was dialled has shaken hands. An unknown one is not added.
     pub fn on_connected(&mut self, address: SocketAddr) {
         self.change(canonical(address), Candidate::on_connected);
+    }
+
+    /// A peer came to us, and says that it listens at `address`. That is its word only: one that names a
+    /// thousand ports must not have them all dialled before what trackers name. An unknown one is not added.
+    pub fn on_accepted(&mut self, address: SocketAddr) {
+        self.change(canonical(address), Candidate::on_accepted);
     }
 
     /// A dial came to nothing: no connection, or no handshake.

@@ -54,6 +54,17 @@ fn a_stranger_that_fails_waits_longer_each_time() {
 }
 
 #[test]
+fn a_port_that_a_stranger_claims_is_not_dialled_before_what_a_tracker_named() {
+    let mut list = list_of(&["1.2.3.4:5"]);
+    let claimed = peer("5.6.7.8:9");
+    assert!(list.add(Instant::ZERO, claimed, PeerSource::Incoming, Reach::Global));
+    list.on_accepted(claimed);
+    list.on_disconnected(Instant::ZERO, claimed, false);
+    assert_eq!(list.pick_dial(secs(1000)), Some(peer("1.2.3.4:5")));
+    assert_eq!(list.pick_dial(secs(1000)), Some(claimed));
+}
+
+#[test]
 fn a_peer_that_a_person_named_is_tried_soon_and_for_ever() {
     assert_eq!(waits(PeerSource::Person, 6), [5, 10, 20, 40, 40, 40]);
     assert_eq!(waits(PeerSource::Person, 100).last(), Some(&40));

@@ -151,6 +151,18 @@ impl OpenPiece {
         }
     }
 
+    /// Asks `peer` for a block that one other was late with and a second has not sent either, in the place
+    /// of the late one, which it gives; `None` when it is not so.
+    pub(super) fn take_over(&mut self, block: u32, peer: PeerKey) -> Option<PeerKey> {
+        match self.blocks.get(block as usize) {
+            Some(&Block::Retried { late, by }) if by != peer => {
+                self.blocks[block as usize] = Block::AskedTwice(by, peer);
+                Some(late)
+            }
+            _ => None,
+        }
+    }
+
     /// A block came from `peer`.
     pub(super) fn receive(&mut self, block: u32, peer: PeerKey) -> Arrival {
         let Some(state) = self.blocks.get_mut(block as usize) else { return Arrival::NotAsked };

@@ -158,7 +158,8 @@ impl PiecePicker {
 
     /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has
     /// nothing else to send, but the torrent can wait. At the end, any: the most overdue peer's first, and of
-    /// its requests the last, which it would come to last.
+    /// its requests the last, which it would come to last. A piece that has failed is left to its one peer
+    /// unless that is late: whoever answers first with rubbish would spoil it again and again.
     fn ask_second(
         &mut self,
         now: Instant,
@@ -172,18 +173,29 @@ impl PiecePicker {
         if out.len() == end {
             return;
         }
-        let before = out.len();
+        let (before, mut replaced) = (out.len(), Vec::new());
         let age = if self.has_free_block() { LATE } else { Duration::ZERO };
+        let late = self.requests.overdue(now, LATE, peer);
         let overdue = self.requests.overdue(now, age, peer);
-        let asked = overdue.into_iter().flat_map(|other| self.requests.newest_first(other));
-        for block in asked.take(SECOND_PROBES).filter(|block| peer_has.has(block.piece)) {
-            let open = self.pieces.open_piece_mut(block.piece);
-            if open.is_some_and(|open| open.take_second(block.block, peer)) {
-                out.push(block);
-                if out.len() == end {
-                    break;
-                }
+        let asked = overdue.into_iter().flat_map(|other| {
+            let is_late = late.contains(&other);
+            self.requests.newest_first(other).map(move |block| (block, is_late))
+        });
+        for (block, is_late) in asked.take(SECOND_PROBES).filter(|(block, _)| peer_has.has(block.piece)) {
+            let open = self.pieces.open_piece_mut(block.piece).filter(|open| is_late || !open.is_suspect);
+            let Some(open) = open else { continue };
+            if let Some(late) = open.take_over(block.block, peer) {
+                replaced.push((late, block));
+            } else if !open.take_second(block.block, peer) {
+                continue;
             }
+            out.push(block);
+            if out.len() == end {
+                break;
+            }
+        }
+        for (late, block) in replaced {
+            self.requests.remove(late, block);
         }
         self.requests.add(peer, &out[before..], now);
     }

@@ -102,6 +102,13 @@ struct Peer {
     late: BTreeSet<BlockAddress>,
 }
 
+impl Peer {
+    fn forget(&mut self, block: BlockAddress) -> bool {
+        self.late.remove(&block);
+        self.asked.remove(&block)
+    }
+}
+
 struct World {
     layout: Arc<Layout>,
     picker: PiecePicker,
@@ -158,7 +165,7 @@ impl World {
             Step::Unrequest { peer, nth } => {
                 if let Some(block) = self.nth_asked(peer, nth) {
                     self.picker.mark_unrequested(block, self.peers[peer].key);
-                    self.peers[peer].asked.remove(&block);
+                    self.peers[peer].forget(block);
                 }
             }
             Step::Late { peer, nth } => {
@@ -166,8 +173,8 @@ impl World {
                     self.picker.mark_late(block, self.peers[peer].key);
                     if self.owners(block) == 1 {
                         self.peers[peer].late.insert(block);
-                    } else if !self.peers[peer].late.contains(&block) {
-                        self.peers[peer].asked.remove(&block);
+                    } else {
+                        self.peers[peer].forget(block);
                     }
                 }
             }
@@ -185,6 +192,7 @@ impl World {
             Step::Choke { peer } => {
                 self.picker.release_peer(self.peers[peer].key);
                 self.peers[peer].asked.clear();
+                self.peers[peer].late.clear();
             }
             Step::Replace { peer, pieces, is_seed } => {
                 let mut has = Bitfield::empty(self.layout.piece_count());
@@ -216,9 +224,13 @@ impl World {
             assert!(!self.picker.have().has(block.piece), "{block:?} is had");
             assert!(!self.verifying.contains(&block.piece), "{block:?} is being verified");
             assert!(!self.received.contains(&block), "{block:?} is received");
-            let was_late = self.peers[peer].late.remove(&block) && self.owners(block) == 1;
+            let was_late = self.peers[peer].late.remove(&block);
             let is_new = self.peers[peer].asked.insert(block);
             assert!(is_new || was_late, "{block:?} is asked of a peer twice");
+            if self.owners(block) == 3 {
+                let late = self.peers.iter_mut().find(|other| other.late.contains(&block));
+                late.expect("one of the two was late").forget(block);
+            }
             assert!(self.owners(block) <= 2, "{block:?} is asked of three");
         }
     }
@@ -228,9 +240,9 @@ impl World {
         match self.picker.mark_received(block, self.peers[peer].key) {
             Received::New { complete, cancel } => {
                 assert!(was_asked, "{block:?} is taken from a peer that was not asked");
-                self.peers[peer].asked.remove(&block);
+                self.peers[peer].forget(block);
                 for other in &mut self.peers {
-                    let was_cancelled = other.asked.remove(&block);
+                    let was_cancelled = other.forget(block);
                     assert_eq!(was_cancelled, cancel == Some(other.key));
                 }
                 assert!(self.received.insert(block));

@@ -245,6 +245,17 @@ fn a_peer_is_asked_again_for_what_it_was_late_with_when_it_has_nothing_else() {
 }
 
 #[test]
+fn a_block_that_two_have_not_sent_is_for_whoever_has_nothing_else_to_send() {
+    let mut bench = Bench::new(5, 1, 4);
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(4, 0)]);
+    bench.picker.mark_late(address(4, 0), A);
+    assert_eq!(bench.pick_of_all(B, Pace::Snubbed, 1), [(4, 0)]);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 1), [(4, 0)]);
+    assert_eq!(bench.receive((4, 0), A), Received::Unwanted, "it had its time");
+    assert_eq!(bench.receive((4, 0), C), new(true, Some(B)));
+}
+
+#[test]
 fn a_snubbed_peer_is_not_the_second_to_be_asked_for_a_block() {
     let mut bench = Bench::new(5, 1, 4);
     assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(4, 0)]);
@@ -265,6 +276,19 @@ fn a_failed_piece_is_fetched_by_one_peer_alone() {
     assert_eq!(bench.pick_of_all(C, Pace::Slow, 9), []);
     bench.receive((4, 0), B);
     assert_eq!(bench.pick_of_all(C, Pace::Slow, 1), [(4, 1)], "its peer has stopped");
+}
+
+#[test]
+fn a_failed_piece_is_left_to_its_peer_at_the_end_until_that_is_late() {
+    let mut bench = Bench::new(5, 2, 4);
+    for block in bench.pick_of_all(A, Pace::Fast, 2) {
+        bench.receive(block, A);
+    }
+    bench.picker.mark_failed(PieceIndex(4));
+    assert_eq!(bench.pick_of_all(B, Pace::Fast, 2), [(4, 0), (4, 1)]);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 2), [], "C might be the one who spoils it");
+    bench.now += Duration::from_secs(11);
+    assert_eq!(bench.pick_of_all(C, Pace::Fast, 2), [(4, 1), (4, 0)]);
 }
 
 #[test]

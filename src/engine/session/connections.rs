@@ -77,6 +77,16 @@ impl Connections {
         Some(link)
     }
 
+    /// Of too many incoming connections without a handshake, the oldest: whoever means to speak does so at
+    /// once.
+    fn overdue(&self) -> Option<ConnectionId> {
+        let is_ungreeted =
+            |link: &Link| link.origin == Origin::Accepted && matches!(link.stage, Stage::Handshake(_));
+        let mut ungreeted = self.links.iter().filter(|(_, link)| is_ungreeted(link)).map(|(id, _)| *id);
+        let oldest = ungreeted.next()?;
+        (ungreeted.count() + 1 >= limit::UNGREETED).then_some(oldest)
+    }
+
     fn is_crowded_from(&self, address: IpAddr) -> bool {
         let is_near = Reach::of(address).is_none_or(|reach| reach < Reach::Global);
         let count = self.accepted.get(&address).copied().unwrap_or(0);
@@ -116,6 +126,8 @@ impl Session {
                 let is_full = self.connections.len() + self.dials.len() >= self.settings.max_peers;
                 if is_full || self.connections.is_crowded_from(address.ip()) {
                     refusal = Some(CloseReason::Full);
+                } else if let Some(overdue) = self.connections.overdue() {
+                    self.close_early(now, overdue, CloseReason::HandshakeTimeout);
                 }
             }
         }

@@ -43,7 +43,7 @@ pub(super) fn add_named(list: &mut PeerList, now: Instant, addresses: &[SocketAd
 pub(super) fn add_incoming(list: &mut PeerList, now: Instant, listens: SocketAddr) {
     if let Some(reach) = Reach::of(listens.ip()) {
         list.add(now, listens, PeerSource::Incoming, reach);
-        list.on_connected(listens);
+        list.on_accepted(listens);
     }
 }
 

@@ -41,25 +41,35 @@ impl Active {
         if self.peers.len() >= ctx.settings.max_peers_torrent {
             return Err(CloseReason::Full);
         }
-        self.settle_duplicate(ctx, origin, handshake)?;
+        self.settle_duplicate(ctx, address, origin, handshake)?;
         let pieces = self.spec.layout.piece_count();
-        let peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
+        let mut peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
         for direction in [Direction::Down, Direction::Up] {
             ctx.actions.push_back(Action::Allow { connection, direction, bytes: u64::MAX });
         }
         self.greet(ctx, connection, &peer);
-        let peer = PeerConnection { haves_told: self.haves.len(), ..peer };
+        peer.haves_told = self.haves.len();
         self.peers.insert(connection, peer);
         self.arm_sweep(ctx.now + ctx.settings.peer_timeout / 2);
         Ok(())
     }
 
     /// Of two connections to one peer, both ends must keep the same one: the peer with the greater id
-    /// keeps the one that it opened.
-    fn settle_duplicate(&mut self, ctx: &mut Context<'_>, origin: Origin, handshake: &Handshake) -> Outcome {
-        let same = |(_, peer): &(&ConnectionId, &PeerConnection)| peer.peer_id == handshake.peer_id;
+    /// keeps the one that it opened. An id from another IP proves nothing: whoever has met a peer can call
+    /// itself the same, and would throw that peer out.
+    fn settle_duplicate(
+        &mut self,
+        ctx: &mut Context<'_>,
+        address: SocketAddr,
+        origin: Origin,
+        handshake: &Handshake,
+    ) -> Outcome {
+        let ip = address.ip().to_canonical();
+        let same = |(_, peer): &(&ConnectionId, &PeerConnection)| {
+            peer.peer_id == handshake.peer_id && peer.address.ip().to_canonical() == ip
+        };
         let Some((&older, _)) = self.peers.iter().find(same) else { return Ok(()) };
         let ours_is_greater = ctx.peer_id > handshake.peer_id;
         let keep_newer = ours_is_greater == (origin != Origin::Accepted);
@@ -138,31 +148,39 @@ impl Active {
             Message::Request(request) => self.on_request(ctx, connection, request),
             Message::Cancel(request) => {
                 self.on_cancel(ctx, connection, request);
-                Ok(())
+                self.on_idle_talk(ctx, connection)
             }
             Message::Reject(request) => {
-                self.on_reject(ctx, connection, request);
-                Ok(())
+                if self.on_reject(ctx, connection, request) {
+                    return Ok(());
+                }
+                self.on_idle_talk(ctx, connection)
             }
             Message::AllowedFast(piece) => {
                 if self.spec.layout.has_piece(piece) {
                     peer.on_allowed_fast(piece);
                 }
-                Ok(())
+                self.on_idle_talk(ctx, connection)
             }
             Message::Extended { id: 0, payload } => {
                 if let Some(told) = ExtensionHandshake::decode(&payload) {
                     peer.on_extension_handshake(&told);
                     self.on_told(ctx, connection, told.port)?;
                 }
-                Ok(())
+                self.on_idle_talk(ctx, connection)
             }
             Message::KeepAlive
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::Extended { .. }
-            | Message::Unknown { .. } => Ok(()),
+            | Message::Unknown { .. } => self.on_idle_talk(ctx, connection),
         }
+    }
+
+    /// A message brought nothing. A few are normal; each costs us more than the peer.
+    pub(super) fn on_idle_talk(&mut self, ctx: &Context<'_>, connection: ConnectionId) -> Outcome {
+        let is_enough = self.peers.get_mut(&connection).is_some_and(|peer| !peer.count_idle_talk(ctx.now));
+        if is_enough { Err(CloseReason::Protocol("it talks without end and says nothing")) } else { Ok(()) }
     }
 
     /// A peer told its listen port, and perhaps that it is only here to give.
@@ -185,7 +203,7 @@ impl Active {
         }
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if !peer.has.insert(piece) {
-            return Ok(());
+            return self.on_idle_talk(ctx, connection);
         }
         self.picker.on_peer_has(piece);
         if !peer.am_interested && !self.picker.have().has(piece) {

@@ -39,12 +39,12 @@ impl Active {
         self.totals.downloaded += u64::from(length);
         let sender = peer.address;
         let Some(block) = self.spec.layout.block_at(BlockRequest { piece, begin, length }) else {
-            return self.on_waste(connection, length);
+            return self.on_waste(ctx, connection, length);
         };
         peer.requests.on_received(ctx.now, block, &mut peer.down);
         let received = self.picker.mark_received(block, key(connection));
         let Received::New { cancel, .. } = received else {
-            return self.on_waste(connection, length);
+            return self.on_waste(ctx, connection, length);
         };
         peer.given += u64::from(length);
         self.last_block = ctx.now;
@@ -64,21 +64,21 @@ impl Active {
         begin: u32,
     ) -> Outcome {
         let block = BlockAddress { piece, block: begin / crate::base::layout::BLOCK_LENGTH };
-        if self.spec.layout.block_len(block) > 0 {
-            let reject = self.spec.layout.request_for(block);
-            self.on_reject(ctx, connection, reject);
+        let is_block = self.spec.layout.block_len(block) > 0;
+        if is_block && self.on_reject(ctx, connection, self.spec.layout.request_for(block)) {
+            return Ok(());
         }
-        Ok(())
+        self.on_idle_talk(ctx, connection)
     }
 
-    fn on_waste(&mut self, connection: ConnectionId, length: u32) -> Outcome {
+    fn on_waste(&mut self, ctx: &Context<'_>, connection: ConnectionId, length: u32) -> Outcome {
         self.totals.wasted += u64::from(length);
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         peer.wasted += u64::from(length);
         if peer.wasted > peer.given + limit::WASTED_BY_PEER {
             return Err(CloseReason::Protocol("it sends what nobody asked for"));
         }
-        Ok(())
+        self.on_idle_talk(ctx, connection)
     }
 
     fn cancel(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, block: BlockAddress) {

@@ -97,21 +97,23 @@ impl Active {
     }
 
     /// The peer refuses one request. One for a piece that it allowed us while choking takes that piece
-    /// back, or the same request would go round for ever.
+    /// back, or the same request would go round for ever. Says whether it had been asked.
     pub(super) fn on_reject(
         &mut self,
         ctx: &mut Context<'_>,
         connection: ConnectionId,
         reject: BlockRequest,
-    ) {
-        let Some(block) = self.spec.layout.block_at(reject) else { return };
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+    ) -> bool {
+        let Some(block) = self.spec.layout.block_at(reject) else { return false };
+        let Some(peer) = self.peers.get_mut(&connection) else { return false };
         if peer.peer_choking {
             peer.allowed_fast.retain(|piece| *piece != reject.piece);
         }
-        if peer.requests.on_rejected(block) {
+        let was_asked = peer.requests.on_rejected(block);
+        if was_asked {
             self.release(ctx, connection, &[block]);
         }
+        was_asked
     }
 
     fn release(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, blocks: &[BlockAddress]) {

@@ -81,10 +81,14 @@ impl Active {
         let is_full = peer.uploading.len() >= usize::from(limit::REQUESTS_IN);
         if is_possible && !peer.am_choking && !is_full {
             peer.uploading.push(request);
-        } else if peer.has_fast {
-            ctx.send(connection, Message::Reject(request));
+        } else {
+            if peer.has_fast {
+                ctx.send(connection, Message::Reject(request));
+            }
+            self.on_idle_talk(ctx, connection)?;
         }
-        if is_possible && !peer.peer_interested {
+        let is_interested = self.peers.get(&connection).is_none_or(|peer| peer.peer_interested);
+        if is_possible && !is_interested {
             // Some clients ask without having said that they want anything: take it as said.
             return self.on_interested(ctx, connection);
         }

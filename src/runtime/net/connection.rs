@@ -19,6 +19,7 @@ use super::outbox::Outbox;
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::input::{CloseCause, ConnectionId, Input};
 use crate::runtime::driver::Handle;
+use crate::wire::peer::Message;
 use crate::wire::peer::stream::PeerStream;
 
 /// Bytes that a task reads before it lets others run.
@@ -64,6 +65,16 @@ impl Peer {
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
         self.wake();
+    }
+
+    /// Has a message sent, unless the peer reads so little that messages only pile up: then it ends.
+    pub(crate) fn send(&self, message: &Message) {
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_unread() {
+            self.is_closing.set(true);
+            return;
+        }
+        outbox.push(message);
     }
 
     /// Lets `bytes` more be read.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::base::index::BlockRequest;
+use crate::base::limit;
 use crate::engine::order::TorrentId;
 use crate::wire::peer::message::{self, PIECE_HEADER, encode_piece_header};
 use crate::wire::peer::{Handshake, Message};
@@ -51,6 +52,13 @@ impl Outbox {
             self.segments.push_back(Segment::default());
         }
         &mut self.segments.back_mut().expect("one was just made sure of").bytes
+    }
+
+    /// Whether more waits to be read by the peer than an honest one leaves unread. Blocks do not count: of
+    /// them one batch waits at the most.
+    pub(crate) fn is_unread(&self) -> bool {
+        let messages = self.segments.iter().filter(|segment| segment.blocks.is_empty());
+        messages.map(|segment| segment.bytes.len()).sum::<usize>() > limit::UNREAD
     }
 
     pub(crate) fn push_uploads(&mut self, torrent: TorrentId, blocks: Vec<BlockRequest>) {
@@ -144,6 +152,19 @@ mod tests {
         outbox.on_sent(2);
         outbox.push(&Message::Unchoke);
         assert_eq!(drain(&mut outbox, 3).0, [0, 1, 0, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_peer_that_leaves_too_much_unread_is_found_out() {
+        let mut outbox = Outbox::default();
+        let haves = limit::UNREAD as u32 / 9;
+        (0..haves).for_each(|piece| outbox.push(&Message::Have(PieceIndex(piece))));
+        assert!(!outbox.is_unread());
+        outbox.on_sent(1);
+        outbox.push(&Message::Have(PieceIndex(0)));
+        assert!(outbox.is_unread(), "what is half sent waits still");
+        drain(&mut outbox, 1 << 20);
+        assert!(!outbox.is_unread());
     }
 
     #[test]

@@ -1,0 +1,216 @@
+//! Peers that mean harm, in virtual time: whoever is honest is served and finishes all the same.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use btget::base::block_data::BlockData;
+use btget::base::index::{BlockRequest, PieceIndex};
+use btget::base::peer_id::PeerId;
+use btget::base::rate::ByteRate;
+use btget::base::time::Duration;
+use btget::engine::input::ConnectionId;
+use btget::engine::notice::Notice;
+use btget::engine::snapshot::Detail;
+use btget::sim::host::Line;
+use btget::sim::liar::Lie;
+use btget::sim::scenario::{Scenario, Swarm};
+use btget::sim::scripted::{Hand, PeerEvent, ScriptedPeer};
+use btget::wire::peer::message::Reserved;
+use btget::wire::peer::{Handshake, Inbound, Message};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn build(scenario: &Scenario) -> Swarm {
+    scenario.build().expect("a layout that exists")
+}
+
+fn finishes(swarm: &mut Swarm, limit: Duration) {
+    let report = swarm.finish(limit);
+    assert!(report.is_done, "{report}");
+}
+
+/// Why peers were closed, in the words of a host.
+fn reasons(swarm: &Swarm) -> Vec<String> {
+    let notices = swarm.world.notices(swarm.leechers[0]).iter();
+    let reason = |notice: &Notice| match notice {
+        Notice::PeerClosed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    notices.filter_map(|(_, notice)| reason(notice)).collect()
+}
+
+fn greet(connection: ConnectionId, name: [u8; 20], hand: &mut Hand<'_>) {
+    let reserved = Reserved::NONE.with_fast();
+    let info_hash = hand.content.info_hashes().wire();
+    hand.send_handshake(connection, Handshake { reserved, info_hash, peer_id: PeerId(name) });
+}
+
+/// A seed that keeps the protocol. After 20 blocks it sends nothing for half a minute, then goes on.
+#[derive(Default)]
+struct StallingSeed {
+    asked: VecDeque<BlockRequest>,
+    connection: Option<ConnectionId>,
+    sent: u32,
+}
+
+impl ScriptedPeer for StallingSeed {
+    fn handle(&mut self, event: PeerEvent, hand: &mut Hand<'_>) {
+        match event {
+            PeerEvent::Received { connection, messages } => {
+                self.connection = Some(connection);
+                for inbound in messages {
+                    self.on_inbound(connection, inbound, hand);
+                }
+            }
+            PeerEvent::Woken => self.serve(hand),
+            _ => {}
+        }
+    }
+}
+
+impl StallingSeed {
+    fn on_inbound(&mut self, connection: ConnectionId, inbound: Inbound, hand: &mut Hand<'_>) {
+        match inbound {
+            Inbound::Handshake(_) => {
+                greet(connection, *b"-XX0001-stallingseed", hand);
+                hand.send(connection, Message::HaveAll);
+                hand.send(connection, Message::Unchoke);
+                hand.wake_in(Duration::from_millis(20));
+            }
+            Inbound::Message(Message::Request(request)) => self.asked.push_back(request),
+            Inbound::Message(Message::Cancel(request)) => {
+                if self.asked.contains(&request) {
+                    self.asked.retain(|asked| *asked != request);
+                    hand.send(connection, Message::Reject(request));
+                }
+            }
+            Inbound::Message(_) => {}
+        }
+    }
+
+    fn serve(&mut self, hand: &mut Hand<'_>) {
+        let (Some(connection), Some(request)) = (self.connection, self.asked.pop_front()) else {
+            return hand.wake_in(Duration::from_millis(20));
+        };
+        let data = hand.content.block(request).expect("a block that there is");
+        hand.send(connection, Message::Piece { piece: request.piece, begin: request.begin, data });
+        self.sent += 1;
+        let rest = if self.sent == 20 { Duration::from_secs(30) } else { Duration::from_millis(20) };
+        hand.wake_in(rest);
+    }
+}
+
+#[test]
+fn a_seed_that_stalls_is_asked_again_for_what_it_was_told_to_forget() {
+    let mut swarm = build(&Scenario::new(1).leechers(1));
+    let seed = swarm.world.add_scripted(Line::default(), Box::new(StallingSeed::default()));
+    let address = swarm.world.address(seed);
+    swarm.world.tracker_mut().join(address);
+    swarm.world.start_in(seed, Duration::ZERO);
+    finishes(&mut swarm, 3 * MINUTE);
+}
+
+#[test]
+fn peers_that_send_nothing_do_not_keep_the_last_blocks_from_a_slow_seed() {
+    for count in [2, 20] {
+        let line = Line { up: ByteRate(100_000), ..Line::default() };
+        let mut scenario = Scenario::new(1).line(line).leechers(1);
+        for _ in 0..count {
+            scenario = scenario.liar(Lie::Withholds);
+        }
+        let mut swarm = build(&scenario.seeds(1));
+        for at in 0..count {
+            let address = swarm.world.address(swarm.liars[at]);
+            swarm.world.tracker_mut().join(address);
+        }
+        // The liars are there first.
+        swarm.world.stop_in(swarm.seeds[0], Duration::ZERO, btget::sim::world::Departure::Off);
+        swarm.world.start_in(swarm.seeds[0], Duration::from_secs(5));
+        // The seed alone takes 42 s; silent peers are thrown out after two minutes.
+        finishes(&mut swarm, Duration::from_secs(100));
+        let gone = reasons(&swarm);
+        assert!(!gone.iter().any(|reason| reason.contains("silent")), "{gone:?}");
+    }
+}
+
+/// Dials somebody with the same name as others, and sends the same again and again.
+struct Talker {
+    whom: SocketAddr,
+    name: [u8; 20],
+    dials: usize,
+    speaks: bool,
+    says: Option<Message>,
+}
+
+impl ScriptedPeer for Talker {
+    fn handle(&mut self, event: PeerEvent, hand: &mut Hand<'_>) {
+        match event {
+            PeerEvent::Started => (0..self.dials).for_each(|_| hand.dial(self.whom)),
+            PeerEvent::Opened { connection, is_ours: true, .. } if self.speaks => {
+                greet(connection, self.name, hand);
+                hand.send(connection, Message::HaveAll);
+                if let Some(message) = &self.says {
+                    (0..11_000).for_each(|_| hand.send(connection, message.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn talker(swarm: &mut Swarm, talker: Talker) {
+    let host = swarm.world.add_scripted(Line::default(), Box::new(talker));
+    swarm.world.start_in(host, Duration::from_secs(2));
+}
+
+#[test]
+fn whoever_talks_without_end_and_says_nothing_is_closed() {
+    let request = BlockRequest { piece: PieceIndex(0), begin: 0, length: 16_384 };
+    for message in [
+        Message::KeepAlive,
+        Message::Have(PieceIndex(3)),
+        Message::Suggest(PieceIndex(3)),
+        Message::AllowedFast(PieceIndex(3)),
+        Message::Port(1),
+        Message::Unknown { id: 99, length: 3 },
+        Message::Extended { id: 0, payload: b"de".as_slice().into() },
+        Message::Extended { id: 9, payload: b"de".as_slice().into() },
+        Message::Reject(request),
+        Message::Cancel(request),
+        Message::Piece { piece: PieceIndex(1), begin: 0, data: BlockData::from(vec![7]) },
+        Message::Piece { piece: PieceIndex(1), begin: 0, data: BlockData::from(Vec::new()) },
+    ] {
+        let mut swarm = build(&Scenario::new(1).leechers(1));
+        let whom = swarm.world.address(swarm.leechers[0]);
+        let name = *b"-XX0001-talkstoomuch";
+        talker(&mut swarm, Talker { whom, name, dials: 1, speaks: true, says: Some(message.clone()) });
+        swarm.world.run_for(Duration::from_secs(9));
+        let gone = reasons(&swarm);
+        assert!(gone.iter().any(|reason| reason.contains("says nothing")), "{message:?}: {gone:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_the_name_of_another_does_not_throw_it_out() {
+    for name in [[0; 20], [0xff; 20]] {
+        let mut swarm = build(&Scenario::new(1).leechers(1));
+        let whom = swarm.world.address(swarm.leechers[0]);
+        for _ in 0..2 {
+            talker(&mut swarm, Talker { whom, name, dials: 1, speaks: true, says: None });
+        }
+        swarm.world.run_for(Duration::from_secs(9));
+        let snapshot = swarm.world.snapshot(swarm.leechers[0], Detail::Totals).expect("it is switched on");
+        assert_eq!((snapshot.peers, reasons(&swarm)), (2, Vec::new()));
+    }
+}
+
+#[test]
+fn connections_that_never_speak_leave_room_for_whoever_does() {
+    let mut swarm = build(&Scenario::new(1).leechers(1).seeds(1));
+    let whom = swarm.world.address(swarm.leechers[0]);
+    let name = [0; 20];
+    talker(&mut swarm, Talker { whom, name, dials: 300, speaks: false, says: None });
+    swarm.world.stop_in(swarm.seeds[0], Duration::ZERO, btget::sim::world::Departure::Off);
+    swarm.world.start_in(swarm.seeds[0], Duration::from_secs(4));
+    finishes(&mut swarm, Duration::from_secs(10));
+}

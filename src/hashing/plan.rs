@@ -21,7 +21,6 @@ const VARIABLE: &str = "BTGET_HASH_KERNEL";
 /// Which kernels hash, by how many messages there are.
 #[derive(Clone)]
 pub struct Plan {
-    kernels: [Kernel; MAX_LANES],
     sha1: Table<5>,
     sha256: Table<8>,
 }
@@ -41,6 +40,15 @@ pub(super) struct Step<const WORDS: usize> {
 }
 
 impl<const WORDS: usize> Table<WORDS> {
+    fn new(kernel: impl Fn(usize) -> Kernel, algorithm: impl Fn(Functions) -> Compress<WORDS>) -> Self {
+        let step = |at| {
+            let kernel = kernel(at + 1);
+            let functions = kernel.functions().expect("only kernels that the processor has are chosen");
+            Step { lanes: kernel.lanes(), compress: algorithm(functions) }
+        };
+        Table { steps: std::array::from_fn(step) }
+    }
+
     /// Messages that go side by side, at most.
     pub(super) fn width(&self) -> usize {
         self.steps[MAX_LANES - 1].lanes
@@ -67,18 +75,13 @@ impl Plan {
         let first_of = |kernels: &[Kernel]| {
             kernels.iter().copied().find(|kernel| kernel.is_supported()).unwrap_or(Kernel::Portable)
         };
-        let one = first_of(&[Kernel::ShaNi]);
-        Plan::of(|busy| match busy {
-            1 => one,
-            2..=4 => first_of(&[Kernel::ShaNi, Kernel::Avx512Vl, Kernel::Avx2]),
-            5..=8 => first_of(&[Kernel::Avx512Vl, Kernel::Avx2, Kernel::ShaNi]),
-            _ => first_of(&[Kernel::Avx512, Kernel::Avx512Vl, Kernel::Avx2, Kernel::ShaNi]),
-        })
+        let has_sha = Kernel::ShaNi.is_supported();
+        Plan::of(|busy| first_of(for_sha1(busy, has_sha)), |busy| first_of(for_sha256(busy, has_sha)))
     }
 
     /// One kernel for everything, if this processor has it.
     pub fn only(kernel: Kernel) -> Option<Plan> {
-        kernel.is_supported().then(|| Plan::of(|_| kernel))
+        kernel.is_supported().then(|| Plan::of(|_| kernel, |_| kernel))
     }
 
     fn named(name: &str) -> Plan {
@@ -93,26 +96,11 @@ impl Plan {
         })
     }
 
-    fn of(kernel: impl Fn(usize) -> Kernel) -> Plan {
-        let kernels = std::array::from_fn(|at| kernel(at + 1));
-        let functions = kernels.map(|kernel: Kernel| {
-            let portable = || Kernel::Portable.functions().expect("every processor can do the portable one");
-            (kernel.lanes(), kernel.functions().unwrap_or_else(portable))
-        });
+    fn of(sha1: impl Fn(usize) -> Kernel, sha256: impl Fn(usize) -> Kernel) -> Plan {
         Plan {
-            kernels,
-            sha1: Table {
-                steps: functions.map(|(lanes, Functions { sha1: compress, .. })| Step { lanes, compress }),
-            },
-            sha256: Table {
-                steps: functions.map(|(lanes, Functions { sha256: compress, .. })| Step { lanes, compress }),
-            },
+            sha1: Table::new(sha1, |functions| functions.sha1),
+            sha256: Table::new(sha256, |functions| functions.sha256),
         }
-    }
-
-    /// Which kernel is used for so many messages, at least one.
-    pub fn kernel(&self, messages: usize) -> Kernel {
-        self.kernels[messages.clamp(1, MAX_LANES) - 1]
     }
 
     /// Hashes each run into its message. The runs belong to different messages, so their order is free.
@@ -133,6 +121,35 @@ impl Plan {
 
     pub(super) fn finish(&self, hash: RunningHash) -> Sha1Hash {
         Sha1Hash(to_bytes(hash.message.finish(self.sha1.step(1).compress)))
+    }
+}
+
+/// The kernels for so many messages of SHA-1, the fastest first.
+fn for_sha1(busy: usize, has_sha: bool) -> &'static [Kernel] {
+    use Kernel::{Avx2, Avx512, Avx512Vl, ShaNi};
+    match busy {
+        // Vectors with one busy lane are slower than what works on one message.
+        1 => &[ShaNi],
+        2..=4 => &[ShaNi, Avx512Vl, Avx2],
+        5..=6 => &[Avx512Vl, ShaNi, Avx2],
+        7..=8 => &[Avx512Vl, Avx2, ShaNi],
+        // Eight, and then the one or two that are left.
+        9..=10 if has_sha => &[Avx512Vl, Avx2, ShaNi],
+        _ => &[Avx512, Avx512Vl, Avx2, ShaNi],
+    }
+}
+
+/// The kernels for so many messages of SHA-256, the fastest first.
+fn for_sha256(busy: usize, has_sha: bool) -> &'static [Kernel] {
+    use Kernel::{Avx2, Avx512, Avx512Vl, ShaNi};
+    match busy {
+        1 => &[ShaNi],
+        // SHA-256 has twice the rotations of SHA-1: vectors come up to the SHA instructions when all of
+        // sixteen lanes are busy, and eight lanes don't.
+        ..=13 if has_sha => &[ShaNi],
+        _ if has_sha => &[Avx512, ShaNi],
+        ..=8 => &[Avx512Vl, Avx2],
+        _ => &[Avx512, Avx512Vl, Avx2],
     }
 }
 

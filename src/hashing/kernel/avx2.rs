@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::rounds::{K1, K256, columns, lane_kernels, to_states, whole_lanes};
+use super::rounds::{EMPTY, K1, K256, columns, lane_kernels, to_states, whole_lanes};
 use super::{Block, Functions};
 
 /// If this processor has AVX2.
@@ -85,40 +85,29 @@ pub(super) fn store(column: &mut [u32; 8], x: __m256i) {
     unsafe { _mm256_storeu_si256(column.as_mut_ptr().cast(), x) }
 }
 
-/// The sixteen words of each lane's block at `at`: a vector for each word.
+/// Four words of each lane's block are loaded at a time.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(super) fn words(data: &[&[Block]; 8], at: usize) -> [__m256i; 16] {
+pub(super) fn load_words<const ROUND: usize>(blocks: &[&Block; 8], w: &mut [__m256i; 16]) {
+    if !ROUND.is_multiple_of(4) || ROUND >= 16 {
+        return;
+    }
     let big_endian =
         _mm256_broadcastsi128_si256(_mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203));
-    let blocks = [
-        &data[0][at],
-        &data[1][at],
-        &data[2][at],
-        &data[3][at],
-        &data[4][at],
-        &data[5][at],
-        &data[6][at],
-        &data[7][at],
-    ];
-    let mut words = [_mm256_setzero_si256(); 16];
-    for (quarter, words) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // Four words of a lane below, of the lane four on above: what is left is to turn 4 x 4 twice.
-        let row = |lane: usize| {
-            let [below, above] = [lane, lane + 4].map(|lane| blocks[lane].as_chunks::<16>().0[quarter]);
-            // SAFETY: each array is 16 readable bytes, and the loads need no alignment.
-            let row = unsafe { _mm256_loadu2_m128i(above.as_ptr().cast(), below.as_ptr().cast()) };
-            _mm256_shuffle_epi8(row, big_endian)
-        };
-        let rows = [row(0), row(1), row(2), row(3)];
-        let low = [_mm256_unpacklo_epi32(rows[0], rows[1]), _mm256_unpacklo_epi32(rows[2], rows[3])];
-        let high = [_mm256_unpackhi_epi32(rows[0], rows[1]), _mm256_unpackhi_epi32(rows[2], rows[3])];
-        *words = [
-            _mm256_unpacklo_epi64(low[0], low[1]),
-            _mm256_unpackhi_epi64(low[0], low[1]),
-            _mm256_unpacklo_epi64(high[0], high[1]),
-            _mm256_unpackhi_epi64(high[0], high[1]),
-        ];
-    }
-    words
+    // The words of two lanes, the second four on from the first: what is left is to turn 4 x 4 twice.
+    let row = |lane: usize| {
+        let [below, above] = [lane, lane + 4].map(|lane| {
+            let bytes = &blocks[lane].as_chunks::<16>().0[ROUND / 4];
+            // SAFETY: the array is 16 readable bytes, and the load needs no alignment.
+            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+        });
+        _mm256_shuffle_epi8(_mm256_set_m128i(above, below), big_endian)
+    };
+    let rows = [row(0), row(1), row(2), row(3)];
+    let low = [_mm256_unpacklo_epi32(rows[0], rows[1]), _mm256_unpacklo_epi32(rows[2], rows[3])];
+    let high = [_mm256_unpackhi_epi32(rows[0], rows[1]), _mm256_unpackhi_epi32(rows[2], rows[3])];
+    w[ROUND] = _mm256_unpacklo_epi64(low[0], low[1]);
+    w[ROUND + 1] = _mm256_unpackhi_epi64(low[0], low[1]);
+    w[ROUND + 2] = _mm256_unpacklo_epi64(high[0], high[1]);
+    w[ROUND + 3] = _mm256_unpackhi_epi64(high[0], high[1]);
 }

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::rounds::{K1, K256, columns, lane_kernels, to_states, whole_lanes};
+use super::rounds::{EMPTY, K1, K256, columns, lane_kernels, to_states, whole_lanes};
 use super::{Block, Functions};
 
 /// If this processor has AVX-512F and AVX-512BW.
@@ -86,23 +86,30 @@ fn store(column: &mut [u32; 16], x: __m512i) {
     unsafe { _mm512_storeu_si512(column.as_mut_ptr().cast(), x) }
 }
 
-/// The sixteen words of a lane's block.
+/// Half of two lanes' blocks.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn row(block: &Block) -> __m512i {
+fn row(below: &Block, above: &Block, half: usize) -> __m512i {
     let big_endian = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203));
-    // SAFETY: the block is 64 readable bytes, and the load needs no alignment.
-    let row = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
-    _mm512_shuffle_epi8(row, big_endian)
+    let [below, above] = [below, above].map(|block| {
+        let bytes = &block.as_chunks::<32>().0[half];
+        // SAFETY: the array is 32 readable bytes, and the load needs no alignment.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    });
+    _mm512_shuffle_epi8(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(below), above), big_endian)
 }
 
-/// Four lanes' words: the vector at `i` has, in its quarter `q`, word `4 * q + i` of each of the lanes.
+/// Half of eight lanes' blocks: the vector at `i` has word `i` of the lower four lanes, word `4 + i` of the
+/// same, and these words of the upper four.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn four_rows(a: &Block, b: &Block, c: &Block, d: &Block) -> [__m512i; 4] {
-    let rows = [row(a), row(b), row(c), row(d)];
-    let low = [_mm512_unpacklo_epi32(rows[0], rows[1]), _mm512_unpacklo_epi32(rows[2], rows[3])];
-    let high = [_mm512_unpackhi_epi32(rows[0], rows[1]), _mm512_unpackhi_epi32(rows[2], rows[3])];
+fn four_rows(blocks: &[&Block; 8], half: usize) -> [__m512i; 4] {
+    let a = row(blocks[0], blocks[4], half);
+    let b = row(blocks[1], blocks[5], half);
+    let c = row(blocks[2], blocks[6], half);
+    let d = row(blocks[3], blocks[7], half);
+    let low = [_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d)];
+    let high = [_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d)];
     [
         _mm512_unpacklo_epi64(low[0], low[1]),
         _mm512_unpackhi_epi64(low[0], low[1]),
@@ -111,23 +118,19 @@ fn four_rows(a: &Block, b: &Block, c: &Block, d: &Block) -> [__m512i; 4] {
     ]
 }
 
-/// The sixteen words of each lane's block at `at`: a vector for each word.
+/// Eight words of each lane's block are loaded at a time.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn words(data: &[&[Block]; 16], at: usize) -> [__m512i; 16] {
-    let a = four_rows(&data[0][at], &data[1][at], &data[2][at], &data[3][at]);
-    let b = four_rows(&data[4][at], &data[5][at], &data[6][at], &data[7][at]);
-    let c = four_rows(&data[8][at], &data[9][at], &data[10][at], &data[11][at]);
-    let d = four_rows(&data[12][at], &data[13][at], &data[14][at], &data[15][at]);
-    let mut words = [_mm512_setzero_si512(); 16];
-    for i in 0..4 {
-        // Quarters 0 and 2, and quarters 1 and 3, of two vectors.
-        let even = [_mm512_shuffle_i32x4::<0x88>(a[i], b[i]), _mm512_shuffle_i32x4::<0x88>(c[i], d[i])];
-        let odd = [_mm512_shuffle_i32x4::<0xdd>(a[i], b[i]), _mm512_shuffle_i32x4::<0xdd>(c[i], d[i])];
-        words[i] = _mm512_shuffle_i32x4::<0x88>(even[0], even[1]);
-        words[4 + i] = _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]);
-        words[8 + i] = _mm512_shuffle_i32x4::<0xdd>(even[0], even[1]);
-        words[12 + i] = _mm512_shuffle_i32x4::<0xdd>(odd[0], odd[1]);
+fn load_words<const ROUND: usize>(blocks: &[&Block; 16], w: &mut [__m512i; 16]) {
+    if ROUND != 0 && ROUND != 8 {
+        return;
     }
-    words
+    let (below, above) = blocks.split_at(8);
+    let below: &[&Block; 8] = below.try_into().expect("half of sixteen");
+    let above: &[&Block; 8] = above.try_into().expect("half of sixteen");
+    let (below, above) = (four_rows(below, ROUND / 8), four_rows(above, ROUND / 8));
+    for i in 0..4 {
+        w[ROUND + i] = _mm512_shuffle_i32x4::<0x88>(below[i], above[i]);
+        w[ROUND + 4 + i] = _mm512_shuffle_i32x4::<0xdd>(below[i], above[i]);
+    }
 }

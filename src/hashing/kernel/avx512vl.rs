@@ -6,8 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{load, store, words};
-use super::rounds::{K1, K256, columns, lane_kernels, to_states, whole_lanes};
+use super::avx2::{load, load_words, store};
+use super::rounds::{EMPTY, K1, K256, columns, lane_kernels, to_states, whole_lanes};
 use super::{Block, Functions};
 
 /// If this processor has AVX2, AVX-512F and AVX-512VL.

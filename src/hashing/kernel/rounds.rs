@@ -23,8 +23,11 @@ pub(super) const K256: [u32; 64] = [
 
 /// A round of SHA-1. The caller renames the words instead of moving them.
 macro_rules! sha1_round {
-    ($f:ident, $w:ident, $t:expr, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident) => {
-        if $t >= 16 {
+    ($f:ident, $blocks:ident, $w:ident, $t:expr, $a:ident, $b:ident, $c:ident, $d:ident, $e:ident) => {
+        // The words are loaded just before they are needed, so that the loads go along with the rounds.
+        if $t < 16 {
+            load_words::<{ $t }>(&$blocks, &mut $w);
+        } else {
             let mixed = xor3($w[($t + 13) % 16], $w[($t + 8) % 16], $w[($t + 2) % 16]);
             $w[$t % 16] = rotate_left::<1, 31>(xor(mixed, $w[$t % 16]));
         }
@@ -36,20 +39,23 @@ macro_rules! sha1_round {
 
 /// Rounds of SHA-1 from each of `$t` on, five each.
 macro_rules! sha1_rounds {
-    ($f:ident, $w:ident, [$($t:expr),*], $a:ident, $b:ident, $c:ident, $d:ident, $e:ident) => {$(
-        $crate::hashing::kernel::rounds::sha1_round!($f, $w, $t, $a, $b, $c, $d, $e);
-        $crate::hashing::kernel::rounds::sha1_round!($f, $w, $t + 1, $e, $a, $b, $c, $d);
-        $crate::hashing::kernel::rounds::sha1_round!($f, $w, $t + 2, $d, $e, $a, $b, $c);
-        $crate::hashing::kernel::rounds::sha1_round!($f, $w, $t + 3, $c, $d, $e, $a, $b);
-        $crate::hashing::kernel::rounds::sha1_round!($f, $w, $t + 4, $b, $c, $d, $e, $a);
+    ($f:ident, $blocks:ident, $w:ident, [$($t:expr),*], $a:ident, $b:ident, $c:ident, $d:ident, $e:ident) => {$(
+        $crate::hashing::kernel::rounds::sha1_round!($f, $blocks, $w, $t, $a, $b, $c, $d, $e);
+        $crate::hashing::kernel::rounds::sha1_round!($f, $blocks, $w, $t + 1, $e, $a, $b, $c, $d);
+        $crate::hashing::kernel::rounds::sha1_round!($f, $blocks, $w, $t + 2, $d, $e, $a, $b, $c);
+        $crate::hashing::kernel::rounds::sha1_round!($f, $blocks, $w, $t + 3, $c, $d, $e, $a, $b);
+        $crate::hashing::kernel::rounds::sha1_round!($f, $blocks, $w, $t + 4, $b, $c, $d, $e, $a);
     )*};
 }
 
 /// A round of SHA-256.
 macro_rules! sha256_round {
-    ($w:ident, $t:expr, $a:ident, $b:ident, $c:ident, $d:ident,
+    ($blocks:ident, $w:ident, $t:expr, $a:ident, $b:ident, $c:ident, $d:ident,
      $e:ident, $f:ident, $g:ident, $h:ident) => {
-        if $t >= 16 {
+        // The words are loaded just before they are needed, so that the loads go along with the rounds.
+        if $t < 16 {
+            load_words::<{ $t }>(&$blocks, &mut $w);
+        } else {
             let (old, new) = ($w[($t + 1) % 16], $w[($t + 14) % 16]);
             let old = xor3(rotate_left::<25, 7>(old), rotate_left::<14, 18>(old), shift_right::<3>(old));
             let new = xor3(rotate_left::<15, 17>(new), rotate_left::<13, 19>(new), shift_right::<10>(new));
@@ -66,16 +72,16 @@ macro_rules! sha256_round {
 
 /// Rounds of SHA-256 from each of `$t` on, eight each.
 macro_rules! sha256_rounds {
-    ($w:ident, [$($t:expr),*], $a:ident, $b:ident, $c:ident, $d:ident,
+    ($blocks:ident, $w:ident, [$($t:expr),*], $a:ident, $b:ident, $c:ident, $d:ident,
      $e:ident, $f:ident, $g:ident, $h:ident) => {$(
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t, $a, $b, $c, $d, $e, $f, $g, $h);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 1, $h, $a, $b, $c, $d, $e, $f, $g);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 2, $g, $h, $a, $b, $c, $d, $e, $f);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 3, $f, $g, $h, $a, $b, $c, $d, $e);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 4, $e, $f, $g, $h, $a, $b, $c, $d);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 5, $d, $e, $f, $g, $h, $a, $b, $c);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 6, $c, $d, $e, $f, $g, $h, $a, $b);
-        $crate::hashing::kernel::rounds::sha256_round!($w, $t + 7, $b, $c, $d, $e, $f, $g, $h, $a);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t, $a, $b, $c, $d, $e, $f, $g, $h);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 1, $h, $a, $b, $c, $d, $e, $f, $g);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 2, $g, $h, $a, $b, $c, $d, $e, $f);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 3, $f, $g, $h, $a, $b, $c, $d, $e);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 4, $e, $f, $g, $h, $a, $b, $c, $d);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 5, $d, $e, $f, $g, $h, $a, $b, $c);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 6, $c, $d, $e, $f, $g, $h, $a, $b);
+        $crate::hashing::kernel::rounds::sha256_round!($blocks, $w, $t + 7, $b, $c, $d, $e, $f, $g, $h, $a);
     )*};
 }
 
@@ -83,7 +89,9 @@ macro_rules! sha256_rounds {
 ///
 /// The module brings, all of these with the same features: `add`, `xor`, `xor3`, `splat`, `shift_right`,
 /// `rotate_left`, `choose(x, y, z)` (where x has ones y, else z), `majority`, `load` and `store` of a word of
-/// each lane, and `words` of a block of each lane.
+/// each lane, and
+/// `load_words`, which is called before each of the first sixteen rounds and puts at least that round's word of
+/// each lane's block into `w`.
 macro_rules! lane_kernels {
     ($features:literal, $lanes:literal, $vector:ty) => {
         #[target_feature(enable = $features)]
@@ -95,12 +103,57 @@ macro_rules! lane_kernels {
                 *h = load(column);
             }
             for at in 0..count {
-                let mut w = words(&data, at);
+                let mut blocks = [EMPTY; $lanes];
+                for (block, data) in blocks.iter_mut().zip(&data) {
+                    // SAFETY: each lane's data is cut to `count` blocks.
+                    *block = unsafe { data.get_unchecked(at) };
+                }
+                let mut w = [splat(0); 16];
                 let [mut a, mut b, mut c, mut d, mut e] = h;
-                $crate::hashing::kernel::rounds::sha1_rounds!(choose, w, [0, 5, 10, 15], a, b, c, d, e);
-                $crate::hashing::kernel::rounds::sha1_rounds!(xor3, w, [20, 25, 30, 35], a, b, c, d, e);
-                $crate::hashing::kernel::rounds::sha1_rounds!(majority, w, [40, 45, 50, 55], a, b, c, d, e);
-                $crate::hashing::kernel::rounds::sha1_rounds!(xor3, w, [60, 65, 70, 75], a, b, c, d, e);
+                $crate::hashing::kernel::rounds::sha1_rounds!(
+                    choose,
+                    blocks,
+                    w,
+                    [0, 5, 10, 15],
+                    a,
+                    b,
+                    c,
+                    d,
+                    e
+                );
+                $crate::hashing::kernel::rounds::sha1_rounds!(
+                    xor3,
+                    blocks,
+                    w,
+                    [20, 25, 30, 35],
+                    a,
+                    b,
+                    c,
+                    d,
+                    e
+                );
+                $crate::hashing::kernel::rounds::sha1_rounds!(
+                    majority,
+                    blocks,
+                    w,
+                    [40, 45, 50, 55],
+                    a,
+                    b,
+                    c,
+                    d,
+                    e
+                );
+                $crate::hashing::kernel::rounds::sha1_rounds!(
+                    xor3,
+                    blocks,
+                    w,
+                    [60, 65, 70, 75],
+                    a,
+                    b,
+                    c,
+                    d,
+                    e
+                );
                 h = [add(h[0], a), add(h[1], b), add(h[2], c), add(h[3], d), add(h[4], e)];
             }
             for (h, column) in h.into_iter().zip(&mut columns) {
@@ -118,9 +171,15 @@ macro_rules! lane_kernels {
                 *state = load(column);
             }
             for at in 0..count {
-                let mut w = words(&data, at);
+                let mut blocks = [EMPTY; $lanes];
+                for (block, data) in blocks.iter_mut().zip(&data) {
+                    // SAFETY: each lane's data is cut to `count` blocks.
+                    *block = unsafe { data.get_unchecked(at) };
+                }
+                let mut w = [splat(0); 16];
                 let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
                 $crate::hashing::kernel::rounds::sha256_rounds!(
+                    blocks,
                     w,
                     [0, 8, 16, 24, 32, 40, 48, 56],
                     a,
@@ -146,6 +205,9 @@ macro_rules! lane_kernels {
 }
 
 pub(super) use {lane_kernels, sha1_round, sha1_rounds, sha256_round, sha256_rounds};
+
+/// Takes a block's place until there is one.
+pub(super) const EMPTY: &Block = &[0; 64];
 
 /// Data for every lane: those that have no message repeat the first one's, which costs no memory traffic.
 pub(super) fn whole_lanes<'a, const LANES: usize>(

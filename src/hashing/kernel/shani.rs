@@ -67,6 +67,7 @@ fn sha1_streams<const N: usize>(states: [&mut [u32; 5]; N], data: [&[Block]; N],
         abcd[s] = _mm_shuffle_epi32::<0x1b>(load(&states[s][..4]));
         e[s] = _mm_set_epi32(states[s][4].cast_signed(), 0, 0, 0);
     }
+    #[expect(clippy::needless_range_loop, reason = "several slices have the same index")]
     for at in 0..count {
         let mut w = [[zero; 4]; N];
         for s in 0..N {
@@ -134,6 +135,7 @@ fn sha256_streams<const N: usize>(states: [&mut [u32; 8]; N], data: [&[Block]; N
         abef[s] = _mm_alignr_epi8::<8>(cdab, efgh);
         cdgh[s] = _mm_blend_epi16::<0xf0>(efgh, cdab);
     }
+    #[expect(clippy::needless_range_loop, reason = "several slices have the same index")]
     for at in 0..count {
         let mut w = [[zero; 4]; N];
         for s in 0..N {

@@ -6,6 +6,8 @@
 //! messages of random lengths. The choice in `hashing/plan.rs` is made from these tables. Words on the command
 //! line choose tables: sha1, sha256, memory, scheduler.
 
+#![allow(clippy::print_stdout, reason = "a bench is there to print")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

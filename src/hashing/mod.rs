@@ -59,6 +59,11 @@ pub fn advance(runs: &mut [Run<'_>]) {
     Plan::current().advance(runs);
 }
 
+/// How many messages go side by side here, at most: 1 to [`MAX_LANES`]. More at a time bring nothing.
+pub fn lanes() -> usize {
+    Plan::current().lanes()
+}
+
 /// SHA-1 of each of many messages: a piece's blocks, or whole pieces.
 pub fn sha1_each(messages: &[&[u8]]) -> Vec<Sha1Hash> {
     Plan::current().sha1_each(messages)

@@ -84,7 +84,8 @@ impl Plan {
         kernel.is_supported().then(|| Plan::of(|_| kernel, |_| kernel))
     }
 
-    fn named(name: &str) -> Plan {
+    /// The kernel of this name if there is one here, else the fastest; says so in the log.
+    pub(super) fn named(name: &str) -> Plan {
         let Some(kernel) = Kernel::from_name(name) else {
             let known = Kernel::ALL.map(|kernel| kernel.to_string()).join(", ");
             tracing::warn!("{VARIABLE}: there is no kernel {name:?}; there are {known}");
@@ -101,6 +102,11 @@ impl Plan {
             sha1: Table::new(sha1, |functions| functions.sha1),
             sha256: Table::new(sha256, |functions| functions.sha256),
         }
+    }
+
+    /// How many messages of SHA-1 go side by side, at most.
+    pub fn lanes(&self) -> usize {
+        self.sha1.width()
     }
 
     /// Hashes each run into its message. The runs belong to different messages, so their order is free.

@@ -143,7 +143,8 @@ impl PiecePicker {
     ) {
         let (before, end) = (out.len(), out.len() + room);
         let late = self.pieces.open_pieces().iter().filter(|open| open.has_late_of(peer));
-        let late: Vec<PieceIndex> = late.map(|open| open.piece).filter(|piece| peer_has.has(*piece)).collect();
+        let late: Vec<PieceIndex> =
+            late.map(|open| open.piece).filter(|piece| peer_has.has(*piece)).collect();
         for piece in late {
             if let Some(open) = self.pieces.open_piece_mut(piece) {
                 open.take_again(peer, end - out.len(), out);

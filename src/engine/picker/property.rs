@@ -123,7 +123,12 @@ impl World {
         have.insert(PieceIndex(seed as u32 / 7 % (2 * count)));
         let pickable = |piece: PieceIndex| piece.0 != unpickable;
         let picker = PiecePicker::new(layout.clone(), &have, pickable, Rng::from_number(seed));
-        let peer = |key| Peer { key: PeerKey(key), has: Bitfield::empty(count), asked: BTreeSet::new(), late: BTreeSet::new() };
+        let peer = |key| Peer {
+            key: PeerKey(key),
+            has: Bitfield::empty(count),
+            asked: BTreeSet::new(),
+            late: BTreeSet::new(),
+        };
         World {
             layout,
             picker,

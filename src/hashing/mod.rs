@@ -1,25 +1,42 @@
 //! Floor 1: many messages to digests at once.
 //!
-//! Payload is hashed here, whole pieces or piece by piece as it comes. The interface takes several runs at a
-//! time, each of a message of its own, so that kernels can work on them side by side; single messages
-//! outside the payload are for [`base::digest`](crate::base::digest).
+//! Payload is hashed here, whole pieces or piece by piece as it comes. Callers give several runs at a time,
+//! each of a message of its own: the `scheduler` puts them onto the lanes of a `kernel`, which hashes up to
+//! sixteen messages in the time of a few, and the `plan` says which kernel is the fastest for how many.
+//! Single messages outside the payload are for [`base::digest`](crate::base::digest).
+
+mod kernel;
+mod plan;
+mod running;
+mod scheduler;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-use sha1::Digest as _;
+pub use kernel::Kernel;
+pub use plan::{MAX_LANES, Plan};
 
-use crate::base::hash::Sha1Hash;
+use crate::base::hash::{Sha1Hash, Sha256Hash};
+use running::Running;
 
-/// The digest of a message that is not complete yet.
-#[derive(Clone, Default)]
+/// The digest of a message that is not complete yet. It can be put aside and gone on with on any thread.
+#[derive(Clone)]
 pub struct RunningHash {
-    state: sha1::Sha1,
+    message: Running<5>,
 }
 
 impl RunningHash {
     /// The digest of all that was added.
     pub fn finish(self) -> Sha1Hash {
-        Sha1Hash(self.state.finalize().into())
+        Plan::current().finish(self)
+    }
+}
+
+impl Default for RunningHash {
+    fn default() -> RunningHash {
+        RunningHash { message: Running::SHA1 }
     }
 }
 
@@ -39,24 +56,20 @@ pub struct Run<'a> {
 
 /// Hashes each run into its message. The runs belong to different messages, so their order is free.
 pub fn advance(runs: &mut [Run<'_>]) {
-    for run in runs {
-        for bytes in run.bytes {
-            run.hash.state.update(bytes);
-        }
-    }
+    Plan::current().advance(runs);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::digest;
+/// How many messages go side by side here, at most: 1 to [`MAX_LANES`]. More at a time bring nothing.
+pub fn lanes() -> usize {
+    Plan::current().lanes()
+}
 
-    #[test]
-    fn runs_of_several_messages_do_not_mix() {
-        let (mut one, mut two) = (RunningHash::default(), RunningHash::default());
-        advance(&mut [Run { hash: &mut one, bytes: &[b"ab", b"c"] }, Run { hash: &mut two, bytes: &[b"x"] }]);
-        advance(&mut [Run { hash: &mut two, bytes: &[b"yz"] }]);
-        assert_eq!(one.finish(), digest::sha1(b"abc"));
-        assert_eq!(two.finish(), digest::sha1(b"xyz"));
-    }
+/// SHA-1 of each of many messages: a piece's blocks, or whole pieces.
+pub fn sha1_each(messages: &[&[u8]]) -> Vec<Sha1Hash> {
+    Plan::current().sha1_each(messages)
+}
+
+/// SHA-256 of each of many messages: the leaves of a merkle tree, 16 KiB each but a file's last (BEP 52).
+pub fn sha256_leaves(leaves: &[&[u8]]) -> Vec<Sha256Hash> {
+    Plan::current().sha256_each(leaves)
 }

@@ -11,10 +11,11 @@ use crate::base::hash::{PieceHash, Sha1Hash};
 use crate::base::index::{BlockAddress, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskResult, PieceJob, Verdict};
-use crate::hashing::{self, Run, RunningHash};
+use crate::hashing::{self, Run};
 
-/// Pieces that are hashed side by side.
-pub(super) const LANES: usize = 1;
+/// Pieces that are hashed side by side, at most: as many as the widest kernel takes. A worker takes those that
+/// are ready and never waits for more.
+pub(super) const LANES: usize = hashing::MAX_LANES;
 /// Blocks of a piece that are hashed in one step: fits into the second cache.
 const STEP_BLOCKS: usize = 16;
 /// The same, bytes.
@@ -31,10 +32,11 @@ impl Scratch {
         Scratch { bytes: Vec::new() }
     }
 
-    /// So many stretches of a step each.
-    pub(super) fn lanes(&mut self, count: usize) -> impl Iterator<Item = &mut [u8]> {
-        if self.bytes.len() < count * STEP {
-            self.bytes.resize(count * STEP, 0);
+    /// A stretch of a step for each lane.
+    pub(super) fn lanes(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        if self.bytes.is_empty() {
+            // Comes as pages that cost nothing until they are read into.
+            self.bytes = vec![0; LANES * STEP];
         }
         self.bytes.chunks_exact_mut(STEP)
     }
@@ -88,7 +90,7 @@ pub(super) fn advance(
 fn hash_step(lanes: &mut [Lane], scratch: &mut Scratch) {
     let mut steps = Vec::with_capacity(lanes.len());
     let count = lanes.len();
-    for (lane, bytes) in lanes.iter_mut().zip(scratch.lanes(count)) {
+    for (lane, bytes) in lanes.iter_mut().zip(scratch.lanes()) {
         let step = lane.next_step(bytes).unwrap_or_else(|error| {
             lane.outcome = Some(Err(error));
             Step::Nothing
@@ -253,7 +255,7 @@ impl Payload {
     fn block_digests(&self, piece: PieceIndex, scratch: &mut Scratch) -> Result<Vec<Sha1Hash>, DiskError> {
         let layout = &self.storage.layout;
         let mut digests = Vec::with_capacity(layout.blocks_in(piece) as usize);
-        let Some(scratch) = scratch.lanes(1).next() else { return Ok(digests) };
+        let Some(scratch) = scratch.lanes().next() else { return Ok(digests) };
         let range = layout.piece_range(piece);
         let mut start = range.start;
         while start < range.end {
@@ -261,13 +263,8 @@ impl Payload {
             if !self.read(start, vec![&mut scratch[..length]])?.is_done() {
                 return Err(self.refusal(piece, GONE));
             }
-            let blocks: Vec<[&[u8]; 1]> =
-                scratch[..length].chunks(BLOCK_LENGTH as usize).map(|block| [block]).collect();
-            let mut hashes = vec![RunningHash::default(); blocks.len()];
-            let mut runs: Vec<Run<'_>> =
-                hashes.iter_mut().zip(&blocks).map(|(hash, bytes)| Run { hash, bytes }).collect();
-            hashing::advance(&mut runs);
-            digests.extend(hashes.into_iter().map(RunningHash::finish));
+            let blocks: Vec<&[u8]> = scratch[..length].chunks(BLOCK_LENGTH as usize).collect();
+            digests.extend(hashing::sha1_each(&blocks));
             start += length as u64;
         }
         Ok(digests)

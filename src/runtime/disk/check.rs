@@ -4,7 +4,10 @@
 //! Memory is a step for each of the pieces hashed side by side, whatever
 //! the piece length.
 
+use std::num::NonZero;
 use std::ops::Range;
+
+use rustix::fs::Advice;
 
 use super::advance::{LANES, STEP, Scratch, is_right};
 use super::storage::{Payload, next_data};
@@ -56,6 +59,9 @@ impl Check {
                 lanes.extend(lane);
                 self.next += 1;
             }
+            if let (Some(first), Some(last)) = (lanes.first(), lanes.last()) {
+                read_ahead(payload, first.next..last.end)?;
+            }
             hash(payload, &mut lanes, scratch)?;
             let right = lanes.into_iter().filter_map(|lane| {
                 let expected = payload.storage.hashes.of(lane.piece);
@@ -98,11 +104,23 @@ struct Lane {
     is_there: bool,
 }
 
+/// Has the system read what lies there, in its order: the lanes take it in steps from several places, for
+/// which a rotating disk would move to and fro.
+fn read_ahead(payload: &Payload, range: Range<u64>) -> Result<(), DiskError> {
+    for slice in payload.storage.file_map.slices(range).filter(|slice| !slice.is_pad) {
+        if let (Some(open), Some(length)) = (payload.readable(slice.file)?, NonZero::new(slice.length)) {
+            // A file system that can't is read without.
+            let _ = rustix::fs::fadvise(&open.file, slice.offset, Some(length), Advice::WillNeed);
+        }
+    }
+    Ok(())
+}
+
 /// Reads and hashes the lanes' pieces side by side.
 fn hash(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Result<(), DiskError> {
     while lanes.iter().any(|lane| lane.next < lane.end) {
         let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
-        for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes(LANES)) {
+        for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes()) {
             let length = (lane.end - lane.next).min(STEP as u64) as usize;
             if length == 0 {
                 continue;

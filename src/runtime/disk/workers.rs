@@ -17,11 +17,16 @@ use super::upload::Reader;
 use crate::base::index::BlockRequest;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, PieceJob};
 use crate::engine::order::TorrentId;
+use crate::hashing;
 
 /// Bytes that are checked before other work gets its turn.
 const CHECK_SLICE: u64 = 8 * 1024 * 1024;
 /// One job in so many is a check if there is one.
 const CHECK_SHARE: u64 = 8;
+
+/// Pieces that one thread takes even if others are idle: hashed side by side they take hardly longer than
+/// half of them, and writes to one file go one after the other anyway.
+const FULL: usize = 8;
 
 /// Called with what was read for an upload, on a worker thread.
 pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, DiskError>) + Send>;
@@ -313,12 +318,12 @@ impl Queue {
     }
 
     /// The pieces that follow `first` in the queue, as many as are hashed side by side, but no more than
-    /// this thread's share.
+    /// this thread's share, unless that is too few to keep the lanes busy.
     fn batch(&mut self, first: Box<PieceJob>, threads: usize) -> Pieces {
         let mut batch = vec![first];
         let is_piece = |work: &Work| matches!(work, Work::Job(DiskJob::Advance(_)));
         let ready = 1 + self.quick.iter().take(LANES * threads).take_while(|work| is_piece(work)).count();
-        let share = LANES.min(ready.div_ceil(threads));
+        let share = ready.div_ceil(threads).max(hashing::lanes().min(FULL)).min(LANES);
         while batch.len() < share {
             match self.quick.pop_front() {
                 Some(Work::Job(DiskJob::Advance(job))) => batch.push(job),

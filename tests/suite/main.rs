@@ -8,4 +8,5 @@ mod cli;
 mod determinism;
 mod loopback;
 mod metainfo;
+mod resume;
 mod swarm;

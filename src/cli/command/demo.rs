@@ -32,7 +32,7 @@ use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, Target};
+use crate::runtime::disk::{Allocate, Sync, Target};
 use crate::runtime::tracker_server::TrackerServer;
 
 /// The file's name.
@@ -154,7 +154,14 @@ fn start_tracker() -> io::Result<TrackerServer> {
 
 fn client_settings(seed: bool) -> ClientSettings {
     let engine = engine::settings::Settings { seed, ..engine::settings::Settings::default() };
-    ClientSettings { ports: None, listen: Listen { v4: true, v6: false, loopback_only: true }, engine }
+    ClientSettings {
+        ports: None,
+        listen: Listen { v4: true, v6: false, loopback_only: true },
+        // What is made here goes away with the demo.
+        state: None,
+        sync: Sync::None,
+        engine,
+    }
 }
 
 fn target(dir: PathBuf) -> Target {

@@ -10,6 +10,8 @@ pub struct Env {
     pub args: Vec<OsString>,
     /// The folder that relative paths start from.
     pub dir: PathBuf,
+    /// Where this user's programs keep what they remember; `None` where that is unknown.
+    pub state_home: Option<PathBuf>,
     /// Standard input.
     pub stdin: Box<dyn Read + Send>,
     /// For results only.
@@ -31,6 +33,7 @@ impl Env {
             args: std::env::args_os().collect(),
             // Without a current folder relative paths fail one by one, each with its own message.
             dir: std::env::current_dir().unwrap_or_default(),
+            state_home: state_home(),
             stdin: Box::new(io::stdin()),
             stdout: Box::new(io::stdout()),
             stderr: Box::new(io::stderr()),
@@ -39,4 +42,10 @@ impl Env {
             catches_signals: true,
         }
     }
+}
+
+/// As the XDG base directory specification has it; relative paths there are to be ignored.
+fn state_home() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
 }

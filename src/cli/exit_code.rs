@@ -20,6 +20,8 @@ pub enum ExitCode {
     DiskFull = 9,
     /// Every tracker refused, and there is nobody else to ask.
     Tracker = 10,
+    /// Another btget works on the same data.
+    Busy = 11,
     /// Something else has the place where the data belongs.
     Exists = 13,
     /// Another error with files.

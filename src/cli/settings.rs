@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::value::HostPort;
-use super::args::{AllocateChoice, DownloadArgs, Family, GivingUp};
+use super::args::{AllocateChoice, DownloadArgs, Family, GivingUp, SyncChoice};
 use super::error::CliError;
 use crate::engine;
 use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, Target};
+use crate::runtime::disk::{Allocate, Sync, Target};
 
 /// Downloads that run side by side; the rest wait.
 const ACTIVE: usize = 4;
@@ -39,8 +39,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `args` ask for, for this many targets; relative paths start from `dir`.
-    pub fn new(args: &DownloadArgs, dir: &Path, targets: usize) -> Result<Settings, CliError> {
+    /// What `args` ask for, for this many targets; relative paths start from `dir`. `state_home` is where this
+    /// user's programs keep their state.
+    pub fn new(
+        args: &DownloadArgs,
+        dir: &Path,
+        state_home: Option<&Path>,
+        targets: usize,
+    ) -> Result<Settings, CliError> {
         let (folder, name) = place(args, dir, targets)?;
         let family = args.network.family();
         let (v4, v6) = (family != Family::V6, family != Family::V4);
@@ -59,6 +65,11 @@ impl Settings {
                 ports: args.network.port.clone(),
                 listen: Listen { v4, v6, loopback_only: false },
                 check_threads: args.limits.check_threads.0,
+                state: state_folder(args, dir, state_home),
+                sync: match args.place.sync {
+                    SyncChoice::None => Sync::None,
+                    SyncChoice::End => Sync::End,
+                },
                 engine,
             },
             disk: Target {
@@ -93,6 +104,15 @@ impl Settings {
     }
 }
 
+/// The folder to remember torrents in, if they are to be remembered.
+fn state_folder(args: &DownloadArgs, dir: &Path, state_home: Option<&Path>) -> Option<PathBuf> {
+    if args.place.no_state {
+        return None;
+    }
+    let chosen = args.place.state_dir.as_ref().map(|chosen| dir.join(chosen));
+    chosen.or_else(|| state_home.map(|home| home.join("btget")))
+}
+
 /// The folder to download into, and the name to use there if it is not the torrent's own.
 fn place(args: &DownloadArgs, dir: &Path, targets: usize) -> Result<(PathBuf, Option<String>), CliError> {
     let folder = dir.join(&args.place.dir);
@@ -116,7 +136,7 @@ mod tests {
 
     fn settings(flags: &[&str], targets: usize) -> Result<Settings, CliError> {
         let words: Vec<&str> = flags.iter().copied().chain(["x"]).collect();
-        Settings::new(&parse_main(&words).unwrap(), Path::new("/here"), targets)
+        Settings::new(&parse_main(&words).unwrap(), Path::new("/here"), Some(Path::new("/state")), targets)
     }
 
     #[test]
@@ -144,6 +164,16 @@ mod tests {
         assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
         assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
         assert!(!client.engine.seed);
+    }
+
+    #[test]
+    fn torrents_are_remembered_in_the_users_state_folder_unless_told_otherwise() {
+        let state = |flags: &[&str]| settings(flags, 1).unwrap().client.state;
+        assert_eq!(state(&[]), Some(PathBuf::from("/state/btget")));
+        assert_eq!(state(&["--state-dir", "s"]), Some(PathBuf::from("/here/s")));
+        assert_eq!(state(&["--state-dir", "s", "--no-state"]), None);
+        assert_eq!(state(&["--no-state", "--state-dir", "/s"]), Some(PathBuf::from("/s")));
+        assert_eq!(settings(&["--sync", "end"], 1).unwrap().client.sync, Sync::End);
     }
 
     #[test]

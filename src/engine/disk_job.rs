@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::order::TorrentId;
+use crate::base::bitfield::Bitfield;
 use crate::base::block_data::BlockData;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
@@ -97,12 +98,26 @@ pub enum DiskResult {
 }
 
 /// What is on disk when a torrent starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Existing {
     /// Nothing that could be a piece: no check is needed.
     Nothing,
     /// Some data: a check will tell.
     Something,
+    /// What an earlier run left, and wrote down.
+    Known(Box<Resume>),
+}
+
+/// What an earlier run left on disk, as far as it may still be relied on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resume {
+    /// Pieces that are verified and written, their files untouched since.
+    pub have: Bitfield,
+    /// Pieces to be checked; none of `have`. All others are missing.
+    pub unsure: Bitfield,
+    /// Of unfinished pieces, by block: whether it is written. What was written may be wrong: the piece's hash
+    /// decides, as ever.
+    pub written: Vec<(PieceIndex, Vec<bool>)>,
 }
 
 /// Files that may be somebody else's.
@@ -185,6 +200,8 @@ pub enum DiskErrorKind {
     Full,
     /// Something else has the place: a folder, a special file, a link, or a file that is not ours.
     Exists,
+    /// Another program of ours works on the same files.
+    Busy,
     /// Anything else.
     Other,
 }

@@ -43,6 +43,13 @@ pub enum Notice {
         /// Which.
         torrent: TorrentId,
     },
+    /// Something about a torrent's files or state that people should know, and that stops nothing.
+    Warning {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// What, in words.
+        text: String,
+    },
     /// A piece did not hash to what it must and is fetched again.
     PieceFailed {
         /// Of which torrent.

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
-use super::disk::{self, DiskPool, FileSpec, Storage, Target};
+use super::disk::{self, DiskPool, FileSpec, Keeping, Storage, Sync, Target};
 use super::driver::{Event, Handle, Parts};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
@@ -52,6 +52,10 @@ pub struct ClientSettings {
     pub listen: Listen,
     /// Workers that may check data at a time; all of them when `None`.
     pub check_threads: Option<usize>,
+    /// Where torrents are remembered from run to run; `None`: nowhere.
+    pub state: Option<PathBuf>,
+    /// When complete files must be on the disk.
+    pub sync: Sync,
     /// The engine's choices; the port and the families are filled in here.
     pub engine: Settings,
 }
@@ -91,6 +95,9 @@ pub enum ClientError {
 pub struct Client {
     events: UnboundedSender<Event>,
     notices: UnboundedReceiver<Notice>,
+    told: UnboundedSender<Notice>,
+    state: Option<PathBuf>,
+    sync: Sync,
     disk: Arc<DiskPool>,
     engine: Option<thread::JoinHandle<()>>,
     next_torrent: AtomicU32,
@@ -118,7 +125,7 @@ impl Client {
         let families = (settings.listen.v4, settings.listen.v6);
         let engine = Settings { listen_port: port, families, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
-        let (for_engine, for_events) = (disk.clone(), events.clone());
+        let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());
         let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let clock = Clock::start();
             let parts = Parts {
@@ -135,6 +142,9 @@ impl Client {
         Ok(Client {
             events,
             notices: heard,
+            told,
+            state: settings.state,
+            sync: settings.sync,
             disk,
             engine: Some(thread),
             next_torrent: AtomicU32::new(0),
@@ -155,7 +165,17 @@ impl Client {
         let file_map = Arc::new(metainfo.file_map.clone());
         let files = file_specs(metainfo, torrent.output.as_deref());
         let hashes = metainfo.piece_hashes.clone();
+        let notices = self.told.clone();
+        let keeping = Keeping {
+            state: self.state.clone().map(|folder| (folder, metainfo.info_hashes)),
+            sync: self.sync,
+            warn: Some(Arc::new(move |text| {
+                // Whoever watches may have left.
+                let _ = notices.send(Notice::Warning { torrent: id, text });
+            })),
+        };
         let storage = Storage::new(torrent.target, files, file_map.clone(), layout.clone(), hashes.clone());
+        let storage = storage.keeping(keeping);
         self.disk.add_torrent(id, storage);
         let mut trackers = metainfo.trackers.clone();
         trackers.extend(torrent.trackers.into_iter().map(|tracker| vec![tracker]));

@@ -11,4 +11,5 @@ mod driver;
 pub mod hash_files;
 pub mod http;
 pub mod net;
+pub mod state;
 pub mod tracker_server;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A btget that runs, or has ended.
 pub(crate) struct Btget {
-    child: Child,
+    pub(crate) child: Child,
     command: String,
     stderr: PathBuf,
 }

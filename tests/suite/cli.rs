@@ -22,6 +22,7 @@ fn program(dir: &Path, args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("XDG_STATE_HOME", dir.join("state"));
     command
 }
 
@@ -51,6 +52,7 @@ pub(crate) fn run_here(dir: &Path, args: &[&str], stdin: &[u8]) -> (u8, String, 
     let code = cli::run(Env {
         args: ["btget"].iter().chain(args).map(OsString::from).collect(),
         dir: dir.to_owned(),
+        state_home: None,
         stdin: Box::new(std::io::Cursor::new(stdin.to_vec())),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),

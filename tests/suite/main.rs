@@ -10,4 +10,5 @@ mod determinism;
 mod hostile;
 mod loopback;
 mod metainfo;
+mod resume;
 mod swarm;

@@ -20,6 +20,15 @@ pub struct Place {
     /// Gives files their final names from the start, instead of NAME.part until they are complete
     #[arg(long, overrides_with = "part")]
     pub no_part: bool,
+    /// When complete files must be on the disk: none (as the system sees fit) or end (before they count)
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = SyncChoice::None, hide_possible_values = true)]
+    pub sync: SyncChoice,
+    /// Folder for what is remembered from run to run [default: $XDG_STATE_HOME/btget]
+    #[arg(long, value_name = "DIR", overrides_with = "no_state")]
+    pub state_dir: Option<PathBuf>,
+    /// Remembers nothing: what is there is checked anew each time
+    #[arg(long, overrides_with = "state_dir")]
+    pub no_state: bool,
     /// Undoes --no-part
     #[arg(long, overrides_with = "no_part", hide = true)]
     pub part: bool,
@@ -34,6 +43,15 @@ pub enum AllocateChoice {
     Full,
     /// Files grow as data comes.
     None,
+}
+
+/// When complete files must be on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SyncChoice {
+    /// Whenever the system gets round to it.
+    None,
+    /// Before they count as complete.
+    End,
 }
 
 #[cfg(test)]

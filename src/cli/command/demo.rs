@@ -32,7 +32,7 @@ use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, Target};
+use crate::runtime::disk::{Allocate, Sync, Target};
 use crate::runtime::tracker_server::TrackerServer;
 
 /// The file's name.
@@ -154,8 +154,15 @@ fn start_tracker() -> io::Result<TrackerServer> {
 
 fn client_settings(seed: bool) -> ClientSettings {
     let engine = engine::settings::Settings { seed, ..engine::settings::Settings::default() };
-    let listen = Listen { v4: true, v6: false, loopback_only: true };
-    ClientSettings { ports: None, listen, check_threads: None, engine }
+    ClientSettings {
+        ports: None,
+        listen: Listen { v4: true, v6: false, loopback_only: true },
+        check_threads: None,
+        // What is made here goes away with the demo.
+        state: None,
+        sync: Sync::None,
+        engine,
+    }
 }
 
 fn target(dir: PathBuf) -> Target {

@@ -98,6 +98,24 @@ impl PiecePicker {
         PiecePicker { pieces, availability, requests: Requests::default(), rng }
     }
 
+    /// Blocks of a missing piece are on disk since an earlier run: none of them is asked for. Says whether it
+    /// is so, which it is not for a piece that may not be picked, or when there is no such block.
+    pub fn mark_written(&mut self, piece: PieceIndex, written: &[bool]) -> bool {
+        if !self.pieces.layout().has_piece(piece)
+            || written.len() != self.pieces.layout().blocks_in(piece) as usize
+            || !written.contains(&true)
+        {
+            return false;
+        }
+        let Some(open) = self.pieces.open(piece) else { return false };
+        for (block, _) in written.iter().enumerate().filter(|(_, is_written)| **is_written) {
+            open.mark_written(block as u32);
+        }
+        self.availability.unlist(piece);
+        self.pieces.verify_if_complete(piece);
+        true
+    }
+
     /// A peer has a piece that it did not have before.
     pub fn on_peer_has(&mut self, piece: PieceIndex) {
         self.availability.add(piece);
@@ -263,7 +281,7 @@ impl PiecePicker {
         let owners = |block: &Block| match block {
             Block::Asked(_) | Block::Late(_) => 1,
             Block::AskedTwice(..) | Block::Retried { .. } => 2,
-            Block::Free | Block::Received(_) => 0,
+            Block::Free | Block::Received(_) | Block::Written => 0,
         };
         let open = self.pieces.open_pieces();
         let owned: usize = open.iter().flat_map(OpenPiece::blocks).map(owners).sum();
@@ -294,7 +312,7 @@ impl PiecePicker {
 
     fn received_bytes(&self, open: &OpenPiece) -> u64 {
         let blocks = open.blocks().iter().zip(0..);
-        let received = blocks.filter(|(block, _)| matches!(block, Block::Received(_)));
+        let received = blocks.filter(|(block, _)| OpenPiece::is_here(block));
         let bytes = |block| self.pieces.layout().block_len(BlockAddress { piece: open.piece, block });
         received.map(|(_, block)| u64::from(bytes(block))).sum()
     }

@@ -23,6 +23,8 @@ pub(super) enum Block {
     },
     /// Received from this peer.
     Received(PeerKey),
+    /// On disk since an earlier run.
+    Written,
 }
 
 impl Block {
@@ -167,7 +169,7 @@ impl OpenPiece {
     pub(super) fn receive(&mut self, block: u32, peer: PeerKey) -> Arrival {
         let Some(state) = self.blocks.get_mut(block as usize) else { return Arrival::NotAsked };
         let other = match *state {
-            Block::Received(_) => return Arrival::Again,
+            Block::Received(_) | Block::Written => return Arrival::Again,
             Block::Asked(owner) if owner == peer => None,
             Block::Late(owner) if owner == peer => {
                 self.late -= 1;
@@ -189,6 +191,20 @@ impl OpenPiece {
         *state = Block::Received(peer);
         self.received += 1;
         Arrival::Due(other)
+    }
+
+    /// A free block is on disk since an earlier run.
+    pub(super) fn mark_written(&mut self, block: u32) {
+        if let Some(state @ Block::Free) = self.blocks.get_mut(block as usize) {
+            *state = Block::Written;
+            self.free -= 1;
+            self.received += 1;
+        }
+    }
+
+    /// Whether a block is here.
+    pub(super) fn is_here(block: &Block) -> bool {
+        matches!(block, Block::Received(_) | Block::Written)
     }
 
     /// `peer` will not send a block; says whether it was asked for it.
@@ -236,7 +252,7 @@ impl OpenPiece {
         let count = |wanted: fn(&Block) -> bool| self.blocks.iter().filter(|block| wanted(block)).count();
         let late = count(|block| matches!(block, Block::Late(_)));
         let free = count(|block| matches!(block, Block::Free));
-        let received = count(|block| matches!(block, Block::Received(_)));
+        let received = count(OpenPiece::is_here);
         assert_eq!(self.late as usize, late, "{piece:?}: late blocks");
         assert_eq!(self.free as usize, free + late, "{piece:?}: free blocks");
         assert_eq!(self.received as usize, received, "{piece:?}: received blocks");

@@ -77,11 +77,18 @@ pub(super) const HAVE_DELAY: Duration = Duration::from_millis(100);
 
 impl Active {
     /// The torrent that `opening` found.
-    pub(super) fn new(ctx: &Context<'_>, opening: &Opening) -> Active {
+    pub(super) fn new(ctx: &Context<'_>, opening: &mut Opening) -> Active {
+        let written = opening.take_written();
         let (spec, rng) = (opening.spec().clone(), opening.rng());
         let have = opening.have();
         let is_pickable = |piece| spec.piece_hashes.of(piece) != PieceHash::Unknown;
-        let picker = PiecePicker::new(spec.layout.clone(), have, is_pickable, rng.fork("picker"));
+        let mut picker = PiecePicker::new(spec.layout.clone(), have, is_pickable, rng.fork("picker"));
+        let mut buffers = BTreeMap::new();
+        for (piece, written) in written {
+            if picker.mark_written(piece, &written) {
+                buffers.insert(piece, PieceBuffer::resumed(opening.id(), piece, written));
+            }
+        }
         let payload = spec.payload();
         let verified = have.iter().map(|piece| spec.payload_of(piece)).sum();
         let totals = Totals { payload, verified, ..Totals::default() };
@@ -97,7 +104,7 @@ impl Active {
             fetches: BTreeMap::new(),
             picker,
             smart_ban: SmartBan::new(),
-            buffers: BTreeMap::new(),
+            buffers,
             spill_at: None,
             files_left: pieces_left.len(),
             pieces_left,
@@ -122,6 +129,7 @@ impl Active {
     /// Begins to trade: files that are complete get their names, trackers are asked, peers dialled.
     pub(super) fn start(&mut self, ctx: &mut Context<'_>) {
         self.finish_ready_files(ctx);
+        self.offer_resumed(ctx);
         self.announcer.start(ctx.now);
         if self.picker.is_complete() && self.files_left == 0 {
             self.become_complete(ctx, false);

@@ -1,14 +1,15 @@
 //! From nothing known to ready: look at what is on disk, then check it.
 //!
 //! Checking is cut into jobs of about 16 MiB, a few of them out at a time, so that it can be watched and
-//! stopped. Without data there is nothing to check. Data that no check has shown to be the torrent's is the
-//! last question, and `conflict` the answer.
+//! stopped. Without data there is nothing to check, and of what an earlier run wrote down only what is
+//! unsure. Data that nothing has shown to be the torrent's is the last question, and `conflict` the answer.
 
 use std::net::SocketAddr;
 
 use super::Context;
 use super::conflict::conflict;
 use crate::base::bitfield::Bitfield;
+use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::Instant;
@@ -39,8 +40,14 @@ pub(super) struct Opening {
     /// Peers named by people meanwhile.
     peers: Vec<SocketAddr>,
     have: Bitfield,
+    /// Blocks of unfinished pieces that are on disk.
+    written: Vec<(PieceIndex, Vec<bool>)>,
     is_checking: bool,
-    /// The first piece that no job has been given yet.
+    /// Pieces to check that no job has been given yet.
+    unsure: Bitfield,
+    /// Pieces to check in all.
+    to_check: u32,
+    /// No piece before this one is to be given to a job.
     next: u32,
     /// Pieces looked at.
     done: u32,
@@ -49,8 +56,21 @@ pub(super) struct Opening {
 
 impl Opening {
     pub(super) fn new(_ctx: &Context<'_>, id: TorrentId, spec: TorrentSpec, rng: Rng) -> Opening {
-        let have = Bitfield::empty(spec.layout.piece_count());
-        Opening { id, spec, rng, peers: Vec::new(), have, is_checking: false, next: 0, done: 0, jobs_out: 0 }
+        let none = Bitfield::empty(spec.layout.piece_count());
+        Opening {
+            id,
+            spec,
+            rng,
+            peers: Vec::new(),
+            have: none.clone(),
+            written: Vec::new(),
+            is_checking: false,
+            unsure: none,
+            to_check: 0,
+            next: 0,
+            done: 0,
+            jobs_out: 0,
+        }
     }
 
     pub(super) fn id(&self) -> TorrentId {
@@ -73,6 +93,11 @@ impl Opening {
         &self.have
     }
 
+    /// Blocks of unfinished pieces that are on disk.
+    pub(super) fn take_written(&mut self) -> Vec<(PieceIndex, Vec<bool>)> {
+        std::mem::take(&mut self.written)
+    }
+
     pub(super) fn add_peers(&mut self, _now: Instant, addresses: &[SocketAddr]) {
         let room = crate::base::limit::KNOWN_PEERS - self.peers.len().min(crate::base::limit::KNOWN_PEERS);
         self.peers.extend(addresses.iter().take(room));
@@ -86,7 +111,14 @@ impl Opening {
                 return Step::Failed(error);
             }
             DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return Step::Ready,
-            DiskResult::Opened { result: Ok(Existing::Something), .. } => self.is_checking = true,
+            DiskResult::Opened { result: Ok(Existing::Something), .. } => {
+                self.begin_check(Bitfield::full(self.spec.layout.piece_count()));
+            }
+            DiskResult::Opened { result: Ok(Existing::Known(known)), .. } => {
+                self.have = known.have;
+                self.written = known.written;
+                self.begin_check(known.unsure);
+            }
             DiskResult::Checked { pieces, result: Ok(good), .. } => {
                 self.jobs_out -= 1;
                 self.done += pieces.end - pieces.start;
@@ -106,22 +138,36 @@ impl Opening {
         Step::Wait
     }
 
+    fn begin_check(&mut self, unsure: Bitfield) {
+        self.is_checking = true;
+        self.to_check = unsure.count();
+        self.unsure = unsure;
+    }
+
     fn order_checks(&mut self, ctx: &mut Context<'_>) {
-        let pieces = self.spec.layout.piece_count();
-        let step = (CHECK_BYTES / u64::from(self.spec.layout.piece_length())).max(1);
-        while self.next < pieces && self.jobs_out < ctx.settings.check_jobs.max(1) {
-            let end = (u64::from(self.next) + step).min(u64::from(pieces)) as u32;
-            let job = DiskJob::Check { torrent: self.id, pieces: self.next..end };
+        let step = CHECK_BYTES.div_ceil(u64::from(self.spec.layout.piece_length())) as u32;
+        while self.jobs_out < ctx.settings.check_jobs.max(1) {
+            let pieces = self.spec.layout.piece_count();
+            let is_unsure = |piece: &u32| self.unsure.has(PieceIndex(*piece));
+            let Some(first) = (self.next..pieces).find(is_unsure) else {
+                self.next = pieces;
+                return;
+            };
+            let count = (first..pieces).take(step as usize).take_while(is_unsure).count() as u32;
+            self.next = first + count;
+            let job = DiskJob::Check { torrent: self.id, pieces: first..self.next };
             ctx.actions.push_back(Action::Disk(job));
             self.jobs_out += 1;
-            self.next = end;
         }
     }
 
     pub(super) fn snapshot(&self) -> TorrentSnapshot {
         let pieces = self.spec.layout.piece_count();
-        let phase =
-            if self.is_checking { Phase::Checking { done: self.done, pieces } } else { Phase::Opening };
+        let phase = if self.is_checking {
+            Phase::Checking { done: self.done, pieces: self.to_check }
+        } else {
+            Phase::Opening
+        };
         TorrentSnapshot {
             torrent: self.id,
             phase,

@@ -61,6 +61,15 @@ impl PieceBuffer {
         }
     }
 
+    /// A piece of which these blocks are on disk since an earlier run.
+    pub(super) fn resumed(torrent: TorrentId, piece: PieceIndex, written: Vec<bool>) -> PieceBuffer {
+        let mut buffer = PieceBuffer::new(torrent, piece, written.len() as u32, false);
+        if let Some(job) = &mut buffer.job {
+            job.written = written;
+        }
+        buffer
+    }
+
     /// Takes a block that the piece does not have yet.
     pub(super) fn add(&mut self, now: Instant, block: u32, data: BlockData, sender: SocketAddr) {
         if self.count == 0 {

@@ -99,6 +99,14 @@ impl Active {
         self.offer(ctx, piece);
     }
 
+    /// Has what is on disk of unfinished pieces hashed as far as it goes.
+    pub(super) fn offer_resumed(&mut self, ctx: &mut Context<'_>) {
+        let resumed: Vec<PieceIndex> = self.buffers.keys().copied().collect();
+        for piece in resumed {
+            self.offer(ctx, piece);
+        }
+    }
+
     /// Sends a piece's blocks to the disk if they are worth a job, and else sees to it that they do not
     /// wait for ever.
     fn offer(&mut self, ctx: &mut Context<'_>, piece: PieceIndex) {

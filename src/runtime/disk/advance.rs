@@ -233,9 +233,14 @@ impl Lane {
         Ok(if has_passed { Verdict::Passed { digests } } else { Verdict::Failed { digests } })
     }
 
+    /// Whatever happened, it is written down before anybody hears of it.
     fn finish(mut self, finished: &dyn Fn(DiskResult)) {
-        self.job.blocks.clear();
         let result = self.outcome.unwrap_or(Ok(None));
+        if let Ok(verdict) = &result {
+            let blocks = self.job.blocks.iter().map(|(block, _)| *block);
+            self.payload.record_piece(self.job.piece, blocks, verdict.as_ref());
+        }
+        self.job.blocks.clear();
         finished(DiskResult::Advanced { job: self.job, result });
     }
 }

@@ -132,6 +132,18 @@ impl Door {
         Ok(rustix::fs::renameat(&from_folder, from_name, &to_folder, to_name)?)
     }
 
+    /// Has the names in the folder above `path` on the disk.
+    pub fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let (folder, _) = self.folder_of(path, false)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::fsync(rustix::fs::openat(&folder, ".", flags, Mode::empty())?)?)
+    }
+
+    /// The device that the folder is on.
+    pub fn device(&self) -> io::Result<u64> {
+        Ok(identity(&rustix::fs::fstat(&self.root)?).0)
+    }
+
     /// Bytes free for us on the folder's file system.
     pub fn free_space(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.root)?;
@@ -271,12 +283,7 @@ fn look_at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Found>> {
 /// What `stat` tells, if it tells of a regular file.
 fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Found {
-            length: u64::try_from(stat.st_size).unwrap_or(0),
-            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
-            identity: identity(stat),
-            modified: modified(stat),
-        }),
+        FileType::RegularFile => Ok(found(stat)),
         FileType::Symlink => Err(in_the_way("a symbolic link")),
         FileType::Directory => Err(in_the_way("a folder")),
         FileType::Fifo => Err(in_the_way("a named pipe")),
@@ -285,15 +292,21 @@ fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
     }
 }
 
+/// What `stat` tells of a regular file.
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
+pub(super) fn found(stat: &rustix::fs::Stat) -> Found {
+    Found {
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        identity: identity(stat),
+    }
+}
+
 /// See [`Found::identity`].
 #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 pub(super) fn identity(stat: &rustix::fs::Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
-}
-
-#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
-fn modified(stat: &rustix::fs::Stat) -> (i64, i64) {
-    (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
 }
 
 /// Why a file could not be opened: what has its place, or the system's own word.

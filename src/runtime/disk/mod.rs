@@ -2,7 +2,7 @@
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
 //! payload bytes fall into them (`transfer`), and the jobs themselves (`prepare`, `advance`, `check`,
-//! `upload`). What to do and when is the engine's business; a piece's state travels inside its job, so no
+//! `upload`), and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state travels inside its job, so no
 //! two workers ever share one.
 
 pub mod door;
@@ -11,9 +11,11 @@ mod advance;
 mod check;
 mod error;
 mod file_limit;
+mod keep;
 mod open_files;
 mod prepare;
 mod storage;
+mod sync_behind;
 mod target;
 mod transfer;
 mod unproven;
@@ -25,6 +27,7 @@ mod tests;
 
 pub(super) use check::sha1_of_zeros;
 pub use file_limit::raise_file_limit;
+pub use keep::{Keeping, Sync};
 pub use storage::Storage;
 pub(super) use storage::next_data;
 pub(super) use target::part_paths;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
+use super::keep::{Sync, lock_carrier};
 use super::storage::{Name, Names, Payload, next_data, next_hole};
 use crate::base::index::FileIndex;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing};
@@ -16,6 +17,10 @@ impl Payload {
         let storage = &self.storage;
         let mut names = storage.names();
         let Some(door) = names.door_if_any(storage)? else { return Ok(Existing::Nothing) };
+        self.let_go();
+        let is_known = self.open_journal()?;
+        let carrier = lock_carrier(storage);
+        let mut seen = vec![None; storage.files.len()];
         let mut existing = Existing::Nothing;
         let mut missing = 0u64;
         let mut absent = Vec::new();
@@ -27,6 +32,9 @@ impl Payload {
                 absent.push(file);
                 continue;
             };
+            if carrier == Some(file) {
+                self.lock_payload(&door, file, name)?;
+            }
             if length == 0 {
                 if found.length > 0 && !storage.target.read_only {
                     let error =
@@ -35,6 +43,7 @@ impl Payload {
                 }
                 continue;
             }
+            seen[file.index()] = Some(found);
             if found.length > length {
                 overlong.push((storage.target.dir.join(storage.path(file, name)), found.length - length));
             }
@@ -51,6 +60,7 @@ impl Payload {
             }
         }
         names.set_overlong(overlong);
+        let existing = self.resume(&mut names, &seen, is_known, existing)?;
         if storage.target.read_only {
             return Ok(existing);
         }
@@ -65,7 +75,7 @@ impl Payload {
     }
 
     /// Gives a complete file its final name, length and mode.
-    pub(super) fn finish_file(&self, file: FileIndex) -> Result<(), DiskError> {
+    pub(super) fn finish_file(self: &Arc<Self>, file: FileIndex) -> Result<(), DiskError> {
         let storage = &self.storage;
         if storage.target.read_only || file.index() >= storage.files.len() || !storage.is_on_disk(file) {
             return Ok(());
@@ -109,12 +119,23 @@ impl Payload {
             names.set_name(file, Some(Name::Final));
             names.mark_ours(file);
         }
+        self.share_if_complete(&names);
+        drop(names);
+        if storage.keeping.sync == Sync::End {
+            self.sync(file)?;
+            door.sync_folder(storage.path(file, Name::Final))
+                .map_err(|error| storage.error("sync the folder of", file, Name::Final, &error))?;
+        }
+        if found.length > length {
+            self.record_file(file);
+        }
         Ok(())
     }
 
     /// Drops handles and what is known of names.
     pub(super) fn close(&self) {
         self.open_files.close_torrent(self.torrent);
+        self.let_go();
         self.storage.names().clear();
     }
 
@@ -178,6 +199,17 @@ impl Payload {
                 if folder != path.parent() {
                     door.make_folders(path).map_err(fail)?;
                     folder = path.parent();
+                }
+                if lock_carrier(storage) == Some(file) {
+                    // Made before its first byte comes, to be locked.
+                    match self.open(door, file, name, Access::Create) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                            return Err(fail(error));
+                        }
+                        _ => self.lock_payload(door, file, name)?,
+                    }
+                    names.set_name(file, Some(name));
+                    names.mark_ours(file);
                 }
                 continue;
             }

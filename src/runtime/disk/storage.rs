@@ -14,7 +14,9 @@ use rustix::io::Errno;
 
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
+use super::keep::{Keeping, KeptCell};
 use super::open_files::{OpenFile, OpenFiles};
+use super::sync_behind::SyncBehind;
 use super::target::{Allocate, FileSpec, Target, part_paths};
 use crate::base::bitfield::Bitfield;
 use crate::base::file_map::FileMap;
@@ -35,6 +37,8 @@ pub struct Storage {
     pub(super) has_pads: bool,
     /// SHA-1 of a full piece of zeros, once it is needed.
     pub(super) zeros: OnceLock<Sha1Hash>,
+    pub(super) keeping: Keeping,
+    pub(super) kept: KeptCell,
     part_paths: Vec<PathBuf>,
     names: Mutex<Names>,
 }
@@ -91,7 +95,20 @@ impl Storage {
             overlong: Vec::new(),
         });
         let zeros = OnceLock::new();
-        Storage { target, files, file_map, layout, hashes, has_pads, zeros, part_paths, names }
+        let (keeping, kept) = (Keeping::default(), KeptCell::default());
+        Storage { target, files, file_map, layout, hashes, has_pads, zeros, keeping, kept, part_paths, names }
+    }
+
+    /// The same, remembered in this way.
+    pub fn keeping(self, keeping: Keeping) -> Storage {
+        Storage { keeping, ..self }
+    }
+
+    /// What the torrent is called in the download folder: its file, or the folder of its files.
+    pub(super) fn top(&self) -> &Path {
+        let file = (0..self.files.len() as u32).map(FileIndex).find(|file| self.is_on_disk(*file));
+        let first = file.and_then(|file| self.files[file.index()].path.iter().next());
+        Path::new(first.unwrap_or_default())
     }
 
     /// Whether the entry stands for bytes in a file of its own.
@@ -202,6 +219,11 @@ impl Names {
         known.is_ours || known.name != Some(Name::Final)
     }
 
+    /// Whether a file is known to have its final name.
+    pub(super) fn is_final(&self, file: FileIndex) -> bool {
+        self.files[file.index()].name == Some(Name::Final)
+    }
+
     /// Files that were longer than they should be when they were last looked at, and by how many bytes.
     pub(super) fn overlong(&self) -> &[(PathBuf, u64)] {
         &self.overlong
@@ -225,6 +247,7 @@ pub(super) struct Payload {
     pub(super) torrent: TorrentId,
     pub(super) storage: Storage,
     pub(super) open_files: Arc<OpenFiles>,
+    pub(super) sync_behind: SyncBehind,
 }
 
 impl Payload {
@@ -259,6 +282,7 @@ impl Payload {
         if let Some(open) = self.open_files.find(key, true) {
             return Ok(open);
         }
+        self.require_ours()?;
         let mut names = self.storage.names();
         let door = names.door(&self.storage)?;
         let known = match names.files[file.index()].name {

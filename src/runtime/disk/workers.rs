@@ -13,9 +13,10 @@ use super::advance::{LANES, Scratch, advance};
 use super::check::Check;
 use super::open_files::OpenFiles;
 use super::storage::{Payload, Storage};
+use super::sync_behind::SyncBehind;
 use super::upload::Reader;
 use crate::base::index::BlockRequest;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, PieceJob};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob};
 use crate::engine::order::TorrentId;
 use crate::hashing;
 
@@ -43,6 +44,7 @@ struct Shared {
     is_work: Condvar,
     torrents: RwLock<HashMap<TorrentId, Arc<Payload>>>,
     open_files: Arc<OpenFiles>,
+    sync_behind: SyncBehind,
     on_finished: Box<dyn Fn(DiskResult) + Send + Sync>,
     threads: usize,
 }
@@ -88,6 +90,7 @@ impl DiskPool {
             is_work: Condvar::new(),
             torrents: RwLock::default(),
             open_files: Arc::new(OpenFiles::new(max_open_files)),
+            sync_behind: SyncBehind::start()?,
             on_finished: Box::new(on_finished),
             threads,
         });
@@ -107,7 +110,8 @@ impl DiskPool {
 
     /// Makes a torrent's files known; comes before its first job.
     pub fn add_torrent(&self, torrent: TorrentId, storage: Storage) {
-        let payload = Payload { torrent, storage, open_files: self.shared.open_files.clone() };
+        let (open_files, sync_behind) = (self.shared.open_files.clone(), self.shared.sync_behind.clone());
+        let payload = Payload { torrent, storage, open_files, sync_behind };
         self.shared.torrents_mut().insert(torrent, Arc::new(payload));
     }
 
@@ -223,6 +227,7 @@ impl Shared {
             Ok(Some(right)) => {
                 if let Some(payload) = self.payload(torrent) {
                     payload.prove(&right);
+                    payload.record_check(&check.pieces, &right);
                 }
                 Ok(right)
             }
@@ -254,7 +259,14 @@ impl Shared {
     fn execute(&self, job: DiskJob) -> Option<DiskResult> {
         Some(match job {
             DiskJob::Open { torrent } => {
-                let result = self.known(torrent).and_then(|payload| payload.prepare());
+                let result = self.known(torrent).and_then(|payload| {
+                    let existing = payload.prepare()?;
+                    if let Existing::Known(known) = &existing {
+                        payload.prove(&known.have.iter().collect::<Vec<_>>());
+                    }
+                    payload.sync_soon();
+                    Ok(existing)
+                });
                 DiskResult::Opened { torrent, result }
             }
             DiskJob::FindUnproven { torrent } => {

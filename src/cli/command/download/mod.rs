@@ -58,7 +58,7 @@ pub fn main_form(args: &DownloadArgs, mut env: Env) -> ExitCode {
     let screen = Screen::new(env.stderr, env.stderr_is_terminal, env.no_color, &args.output);
     log::init(&screen);
     let prepared = targets(&args.targets, &env.dir, &mut *env.stdin).and_then(|targets| {
-        let settings = Settings::new(args, &env.dir, targets.len())?;
+        let settings = Settings::new(args, &env.dir, env.state_home.as_deref(), targets.len())?;
         Ok((settings, targets.into_iter().map(|target| source(target, &env.dir)).collect()))
     });
     let run = prepared.and_then(|(settings, sources)| {

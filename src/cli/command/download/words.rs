@@ -34,6 +34,9 @@ impl Teller {
             Notice::FileComplete { file, .. } => {
                 screen.detail(&format!("{name}: file {} is complete", file.0 + 1));
             }
+            Notice::Warning { text, .. } => {
+                self.complain(screen, format!("{name}: {}", escape_sentence(text)))
+            }
             Notice::PieceFailed { piece, .. } => {
                 screen.detail(&format!("{name}: piece {piece} was bad and is fetched again"));
             }
@@ -105,6 +108,7 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
         TorrentFailure::Disk(error) => match error.kind {
             DiskErrorKind::Full => ExitCode::DiskFull,
             DiskErrorKind::Exists => ExitCode::Exists,
+            DiskErrorKind::Busy => ExitCode::Busy,
             DiskErrorKind::Other => ExitCode::Io,
         },
         TorrentFailure::Duplicate => ExitCode::Error,
@@ -125,6 +129,7 @@ pub(super) fn torrent_of(notice: &Notice) -> Option<TorrentId> {
         | Notice::Complete { torrent }
         | Notice::Failed { torrent, .. }
         | Notice::Stopped { torrent }
+        | Notice::Warning { torrent, .. }
         | Notice::PieceFailed { torrent, .. }
         | Notice::PeerBanned { torrent, .. }
         | Notice::PeerConnected { torrent, .. }

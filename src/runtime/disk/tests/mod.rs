@@ -5,6 +5,7 @@ mod download;
 mod foreign;
 mod names;
 mod pieces;
+mod remembered;
 mod upload;
 
 use std::path::{Path, PathBuf};

@@ -237,7 +237,8 @@ fn no_more_files_are_open_than_allowed() {
     }
     assert_eq!(disk.check(0..sample.layout.piece_count()).unwrap().len(), 23);
     most = most.max(open_below(dir.path()));
-    assert!(most <= 8, "{most} open");
+    // One more holds the lock.
+    assert!(most <= 8 + 1, "{most} open");
     assert!(most > 1 || !Path::new("/proc/self/fd").exists(), "{most} seen");
     disk.run(DiskJob::Close { torrent: TORRENT });
     assert_eq!(open_below(dir.path()), 0);

@@ -13,6 +13,7 @@ use crate::engine::disk_job::{DiskResult, PieceJob, Verdict};
 use crate::runtime::disk::advance::{Scratch, advance};
 use crate::runtime::disk::open_files::OpenFiles;
 use crate::runtime::disk::storage::Payload;
+use crate::runtime::disk::sync_behind::SyncBehind;
 
 const BLOCK: u64 = BLOCK_LENGTH as u64;
 
@@ -126,6 +127,7 @@ fn pieces_side_by_side_do_not_mix() {
     let sample = Sample::new(&[(70 * BLOCK + 5, false)], 20 * BLOCK_LENGTH);
     let dir = tempfile::tempdir().unwrap();
     let payload = Arc::new(Payload {
+        sync_behind: SyncBehind::start().unwrap(),
         torrent: TORRENT,
         storage: sample.storage(target(dir.path())),
         open_files: Arc::new(OpenFiles::new(4)),

@@ -1,0 +1,222 @@
+//! What is remembered of a torrent's files from run to run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Disk, Sample, TORRENT, target};
+use crate::base::hash::{InfoHashes, Sha1Hash};
+use crate::base::layout::BLOCK_LENGTH;
+use crate::engine::disk_job::{DiskErrorKind, DiskJob, Existing, Resume, Verdict};
+use crate::runtime::disk::{Keeping, Storage, Target};
+use crate::runtime::state::tests::pretend_restart;
+
+const BLOCKS: u32 = 4;
+
+struct Setting {
+    sample: Sample,
+    dir: tempfile::TempDir,
+}
+
+impl Setting {
+    /// Two files, six pieces; the second file begins within piece 2.
+    fn new() -> Setting {
+        let piece = u64::from(BLOCKS * BLOCK_LENGTH);
+        let sample = Sample::new(&[(2 * piece + 100, false), (4 * piece - 200, false)], piece as u32);
+        Setting { sample, dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn storage(&self, target: Target) -> Storage {
+        let hashes = InfoHashes { v1: Some(Sha1Hash([1; 20])), v2: None };
+        self.sample
+            .storage(target)
+            .keeping(Keeping { state: Some((self.state(), hashes)), ..Keeping::default() })
+    }
+
+    /// A process that works on it; it dies without a word when dropped.
+    fn start(&self) -> (Disk, Result<Existing, crate::engine::disk_job::DiskError>) {
+        let disk = Disk::new(self.storage(target(&self.data())));
+        let existing = disk.open();
+        (disk, existing)
+    }
+
+    /// Pieces 0 and 3 are complete, of pieces 1 and 5 some blocks are here.
+    fn interrupted() -> Setting {
+        let setting = Setting::new();
+        let (disk, existing) = setting.start();
+        assert_eq!(existing, Ok(Existing::Nothing));
+        for piece in [0, 3] {
+            let job = setting.sample.job(piece, setting.sample.all_blocks(piece));
+            assert_eq!(disk.advance(job).1, Ok(Some(Verdict::Passed { digests: Vec::new() })));
+        }
+        assert_eq!(disk.advance(setting.sample.job(1, [0, 2])).1, Ok(None));
+        assert_eq!(disk.advance(setting.sample.job(5, [1])).1, Ok(None));
+        setting
+    }
+
+    fn state_file(&self) -> PathBuf {
+        let mut files = fs::read_dir(self.state()).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|end| end == "state")).unwrap()
+    }
+}
+
+fn known(existing: Result<Existing, crate::engine::disk_job::DiskError>) -> Resume {
+    match existing {
+        Ok(Existing::Known(resume)) => *resume,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn numbers(set: &crate::base::bitfield::Bitfield) -> Vec<u32> {
+    set.iter().map(|piece| piece.0).collect()
+}
+
+fn blocks(resume: &Resume) -> Vec<(u32, Vec<bool>)> {
+    resume.written.iter().map(|(piece, written)| (piece.0, written.clone())).collect()
+}
+
+/// Changes a byte, and with it the time of change.
+fn spoil(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_killed_run_is_gone_on_from_without_any_check() {
+    let setting = Setting::interrupted();
+    for _ in 0..2 {
+        let (_disk, existing) = setting.start();
+        let resume = known(existing);
+        assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![0, 3], vec![]));
+        let [one, five] = &blocks(&resume)[..] else { panic!("{resume:?}") };
+        assert_eq!(*one, (1, vec![true, false, true, false]));
+        assert_eq!((five.0, &five.1[..2]), (5, &[false, true][..]));
+    }
+}
+
+#[test]
+fn pieces_of_a_changed_file_are_unsure_and_the_others_are_not() {
+    let setting = Setting::interrupted();
+    spoil(&setting.data().join("t/f1.part"), 5 * 1000);
+    let (disk, existing) = setting.start();
+    let resume = known(existing);
+    assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![0], vec![2, 3, 4, 5]));
+    assert_eq!(blocks(&resume).len(), 2, "blocks are judged with their piece");
+    // Killed before the check has ended, it is still unsure, though nobody touches the file again.
+    assert_eq!(disk.check(2..4), Ok(vec![3]));
+    drop(disk);
+    let resume = known(setting.start().1);
+    assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![0, 3], vec![4, 5]));
+}
+
+#[test]
+fn a_write_that_nobody_told_of_makes_its_file_unsure() {
+    let setting = Setting::interrupted();
+    // As when the process is killed between a write and its record.
+    spoil(&setting.data().join("t/f0.part"), 70_000);
+    let resume = known(setting.start().1);
+    assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![3], vec![0, 1, 2]));
+}
+
+#[test]
+fn a_file_that_was_replaced_or_removed_is_not_believed_in() {
+    let setting = Setting::interrupted();
+    let path = setting.data().join("t/f1.part");
+    let (length, time) =
+        (fs::metadata(&path).unwrap().len(), fs::metadata(&path).unwrap().modified().unwrap());
+    fs::rename(&path, setting.dir.path().join("away")).unwrap();
+    let other = fs::File::create(&path).unwrap();
+    other.set_len(length).unwrap();
+    other.set_modified(time).unwrap();
+    let resume = known(setting.start().1);
+    assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![0], vec![2, 3, 4, 5]));
+    fs::remove_file(&path).unwrap();
+    let resume = known(setting.start().1);
+    assert_eq!((numbers(&resume.have), numbers(&resume.unsure)), (vec![0], vec![]));
+    assert_eq!(blocks(&resume).len(), 1);
+    fs::remove_dir_all(setting.data()).unwrap();
+    assert_eq!(setting.start().1, Ok(Existing::Nothing));
+}
+
+#[test]
+fn damage_to_the_state_never_makes_a_wrong_piece_right_nor_loses_a_right_one() {
+    let setting = Setting::interrupted();
+    let path = setting.state_file();
+    let bytes = fs::read(&path).unwrap();
+    let check = |what: String| {
+        let (disk, existing) = setting.start();
+        let (have, unsure) = match existing.unwrap() {
+            Existing::Known(resume) => (numbers(&resume.have), numbers(&resume.unsure)),
+            Existing::Something => (vec![], (0..6).collect()),
+            Existing::Nothing => panic!("{what}: all is forgotten"),
+        };
+        assert!(have.iter().all(|piece| [0, 3].contains(piece)), "{what}: {have:?} are said to be right");
+        for piece in [0, 3] {
+            assert!(have.contains(&piece) || unsure.contains(&piece), "{what}: piece {piece} is lost");
+        }
+        drop(disk);
+    };
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        check(format!("cut to {length}"));
+    }
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&path, flipped).unwrap();
+        check(format!("flipped at {at}"));
+    }
+}
+
+#[test]
+fn after_another_start_of_the_system_only_what_is_durable_counts() {
+    let setting = Setting::interrupted();
+    let (disk, _) = setting.start();
+    // What is written now was never synced; what the first run left has been by then.
+    disk.pool.reader(TORRENT).unwrap().payload.sync_behind();
+    let job = setting.sample.job(4, setting.sample.all_blocks(4));
+    disk.advance(job).1.unwrap();
+    drop(disk);
+    let same = known(setting.start().1);
+    assert_eq!((numbers(&same.have), numbers(&same.unsure)), (vec![0, 3, 4], vec![]));
+    pretend_restart(&setting.state_file());
+    let other = known(setting.start().1);
+    assert_eq!((numbers(&other.have), numbers(&other.unsure)), (vec![0, 3], vec![4]));
+}
+
+#[test]
+fn one_process_at_a_time_works_on_a_payload_whatever_its_state_folder() {
+    let setting = Setting::interrupted();
+    let (first, _) = setting.start();
+    let storage = setting.sample.storage(target(&setting.data()));
+    let second = Disk::new(storage).open().unwrap_err();
+    assert_eq!(second.kind, DiskErrorKind::Busy);
+    assert!(second.message.contains(&std::process::id().to_string()), "{second}");
+    first.run(DiskJob::Close { torrent: TORRENT });
+    assert!(Disk::new(setting.sample.storage(target(&setting.data()))).open().is_ok());
+}
+
+#[test]
+fn a_complete_payload_is_shared_by_those_who_only_read() {
+    let setting = Setting::new();
+    let (first, _) = setting.start();
+    first.download(&setting.sample);
+    let (second, existing) = setting.start();
+    assert_eq!(known(existing).have.count(), 6);
+    let third = Disk::new(setting.sample.storage(target(&setting.data())));
+    assert_eq!(third.open(), Ok(Existing::Something));
+    assert_eq!(third.check(0..6).unwrap().len(), 6);
+    for reader in [second, third] {
+        let error = reader.advance(setting.sample.job(0, [0])).1.unwrap_err();
+        assert_eq!(error.kind, DiskErrorKind::Busy);
+    }
+    drop(first);
+}

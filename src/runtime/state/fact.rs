@@ -1,0 +1,182 @@
+//! What a journal says, one thing at a time, and its bytes: a kind, then numbers, little end first.
+
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{FileIndex, PieceIndex};
+
+/// A run of numbers: the first, and how many.
+pub(in crate::runtime) type RunOf = (u32, u32);
+
+/// One thing that has become true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::runtime) enum Fact {
+    /// What all that follows is about; first in every journal, and nowhere else.
+    Begin {
+        /// Names the target.
+        identity: [u8; 20],
+        /// The system's run in which what follows was written; empty when that is not known.
+        boot: String,
+        /// The device that the download folder is on.
+        device: u64,
+    },
+    /// Something about these pieces.
+    Pieces(Pieces, Vec<RunOf>),
+    /// These blocks of a piece are written, not verified.
+    Blocks(PieceIndex, Vec<RunOf>),
+    /// No block of a piece counts: it failed.
+    Dropped(PieceIndex),
+    /// A file, as the writes so far left it, and whether any of them was ours.
+    File(FileIndex, Stamp, bool),
+}
+
+/// What is said of pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::runtime) enum Pieces {
+    /// Verified and written.
+    Have,
+    /// And durable.
+    Durable,
+    /// To be checked.
+    Unsure,
+    /// Checked, and not right.
+    Missing,
+}
+
+/// By what a file that nobody has touched is known again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::runtime) struct Stamp {
+    /// Its length, bytes.
+    pub(in crate::runtime) length: u64,
+    /// When its content was changed last: seconds and nanoseconds since 1970.
+    pub(in crate::runtime) modified: (i64, i64),
+    /// Its number on its device.
+    pub(in crate::runtime) inode: u64,
+}
+
+/// The runs of consecutive pieces in `set`.
+pub(in crate::runtime) fn runs(set: &Bitfield) -> Vec<RunOf> {
+    runs_of(set.iter().map(|piece| piece.0))
+}
+
+/// The runs of consecutive numbers in an ascending list.
+pub(in crate::runtime) fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec<RunOf> {
+    let mut runs: Vec<RunOf> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((first, count)) if u64::from(*first) + u64::from(*count) == u64::from(number) => *count += 1,
+            _ => runs.push((number, 1)),
+        }
+    }
+    runs
+}
+
+impl Fact {
+    /// Appends the fact's bytes.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Fact::Begin { identity, boot, device } => {
+                out.push(0);
+                out.extend(identity);
+                out.push(boot.len() as u8);
+                out.extend(boot.bytes());
+                out.extend(device.to_le_bytes());
+            }
+            Fact::Pieces(what, runs) => {
+                out.push(match what {
+                    Pieces::Have => 1,
+                    Pieces::Durable => 2,
+                    Pieces::Unsure => 3,
+                    Pieces::Missing => 4,
+                });
+                encode_runs(runs, out);
+            }
+            Fact::Blocks(piece, runs) => {
+                out.push(5);
+                out.extend(piece.0.to_le_bytes());
+                encode_runs(runs, out);
+            }
+            Fact::Dropped(piece) => {
+                out.push(6);
+                out.extend(piece.0.to_le_bytes());
+            }
+            Fact::File(file, stamp, is_ours) => {
+                out.push(7);
+                out.extend(file.0.to_le_bytes());
+                out.extend(stamp.length.to_le_bytes());
+                out.extend(stamp.modified.0.to_le_bytes());
+                out.extend(stamp.modified.1.to_le_bytes());
+                out.extend(stamp.inode.to_le_bytes());
+                out.push(u8::from(*is_ours));
+            }
+        }
+    }
+
+    /// The facts in `bytes`; `None` when they are anything else.
+    pub(super) fn decode_all(bytes: &[u8]) -> Option<Vec<Fact>> {
+        let mut reader = Reader(bytes);
+        let mut facts = Vec::new();
+        while !reader.0.is_empty() {
+            facts.push(reader.fact()?);
+        }
+        Some(facts)
+    }
+}
+
+fn encode_runs(runs: &[RunOf], out: &mut Vec<u8>) {
+    out.extend((runs.len() as u32).to_le_bytes());
+    for (first, count) in runs {
+        out.extend(first.to_le_bytes());
+        out.extend(count.to_le_bytes());
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn fact(&mut self) -> Option<Fact> {
+        let [kind] = self.take()?;
+        Some(match kind {
+            0 => {
+                let identity = self.take()?;
+                let [length] = self.take()?;
+                let (boot, rest) = self.0.split_at_checked(usize::from(length))?;
+                self.0 = rest;
+                let boot = String::from_utf8(boot.to_vec()).ok()?;
+                Fact::Begin { identity, boot, device: u64::from_le_bytes(self.take()?) }
+            }
+            1 => Fact::Pieces(Pieces::Have, self.runs()?),
+            2 => Fact::Pieces(Pieces::Durable, self.runs()?),
+            3 => Fact::Pieces(Pieces::Unsure, self.runs()?),
+            4 => Fact::Pieces(Pieces::Missing, self.runs()?),
+            5 => Fact::Blocks(PieceIndex(self.number()?), self.runs()?),
+            6 => Fact::Dropped(PieceIndex(self.number()?)),
+            7 => {
+                let file = FileIndex(self.number()?);
+                let length = u64::from_le_bytes(self.take()?);
+                let modified = (i64::from_le_bytes(self.take()?), i64::from_le_bytes(self.take()?));
+                let stamp = Stamp { length, modified, inode: u64::from_le_bytes(self.take()?) };
+                let [is_ours] = self.take()?;
+                Fact::File(file, stamp, is_ours == 1)
+            }
+            _ => return None,
+        })
+    }
+
+    fn runs(&mut self) -> Option<Vec<RunOf>> {
+        let count = self.number()? as usize;
+        // Each run takes eight bytes, so nothing is reserved for runs that are not there.
+        if count > self.0.len() / 8 {
+            return None;
+        }
+        (0..count).map(|_| Some((self.number()?, self.number()?))).collect()
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take()?))
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+}

@@ -1,0 +1,145 @@
+//! All that a journal says, put together.
+//!
+//! Invariant: no piece is both had and unsure; only had pieces are durable; blocks are kept only of pieces
+//! that are not had.
+
+use std::collections::BTreeMap;
+
+use super::fact::{Fact, Pieces, RunOf, Stamp, runs, runs_of};
+use crate::base::bitfield::Bitfield;
+use crate::base::index::{FileIndex, PieceIndex};
+use crate::base::layout::Layout;
+
+/// What is known of a target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::runtime) struct Record {
+    /// The run of the system that wrote it; empty when that is not known.
+    pub(in crate::runtime) boot: String,
+    /// The device that the download folder was on.
+    pub(in crate::runtime) device: u64,
+    /// Verified and written.
+    pub(in crate::runtime) have: Bitfield,
+    /// And durable.
+    pub(in crate::runtime) durable: Bitfield,
+    /// To be checked.
+    pub(in crate::runtime) unsure: Bitfield,
+    /// Of unfinished pieces, by block: whether it is written.
+    pub(in crate::runtime) written: BTreeMap<PieceIndex, Vec<bool>>,
+    /// The files as the writes so far left them, and whether any of those was ours.
+    pub(in crate::runtime) files: BTreeMap<FileIndex, (Stamp, bool)>,
+}
+
+/// A fact that can't be true of this torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Impossible;
+
+impl Record {
+    /// Of a torrent of which nothing is known.
+    pub(in crate::runtime) fn empty(pieces: u32) -> Record {
+        let none = Bitfield::empty(pieces);
+        Record {
+            boot: String::new(),
+            device: 0,
+            have: none.clone(),
+            durable: none.clone(),
+            unsure: none,
+            written: BTreeMap::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it says that something is on disk.
+    pub(in crate::runtime) fn claims_data(&self) -> bool {
+        !(self.have.is_empty() && self.unsure.is_empty() && self.written.is_empty())
+    }
+
+    /// Whether a file is known to be so.
+    pub(in crate::runtime) fn is_known(&self, file: FileIndex, stamp: &Stamp) -> bool {
+        self.files.get(&file).is_some_and(|(known, _)| known == stamp)
+    }
+
+    /// Whether the file that looks so is one that we have written to, whoever else has since.
+    pub(in crate::runtime) fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
+        self.files.get(&file).is_some_and(|(known, is_ours)| *is_ours && known.inode == stamp.inode)
+    }
+
+    /// Takes a fact in.
+    pub(super) fn apply(&mut self, fact: &Fact, layout: &Layout, files: u32) -> Result<(), Impossible> {
+        match fact {
+            Fact::Begin { .. } => return Err(Impossible),
+            Fact::Pieces(what, runs) => {
+                for piece in numbers(runs, layout.piece_count())? {
+                    self.set(*what, PieceIndex(piece));
+                }
+            }
+            Fact::Blocks(piece, runs) => {
+                if !layout.has_piece(*piece) {
+                    return Err(Impossible);
+                }
+                let count = layout.blocks_in(*piece);
+                let blocks = numbers(runs, count)?;
+                if self.have.has(*piece) {
+                    return Ok(());
+                }
+                let written = self.written.entry(*piece).or_insert_with(|| vec![false; count as usize]);
+                blocks.for_each(|block| written[block as usize] = true);
+            }
+            Fact::Dropped(piece) => {
+                self.written.remove(piece);
+            }
+            Fact::File(file, stamp, is_ours) => {
+                if file.0 >= files {
+                    return Err(Impossible);
+                }
+                self.files.insert(*file, (*stamp, *is_ours));
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, what: Pieces, piece: PieceIndex) {
+        match what {
+            Pieces::Have => {
+                self.have.insert(piece);
+                self.unsure.remove(piece);
+                self.written.remove(&piece);
+            }
+            Pieces::Durable if self.have.has(piece) => {
+                self.durable.insert(piece);
+            }
+            Pieces::Durable => {}
+            Pieces::Unsure | Pieces::Missing => {
+                self.have.remove(piece);
+                self.durable.remove(piece);
+                if what == Pieces::Unsure {
+                    self.unsure.insert(piece);
+                } else {
+                    self.unsure.remove(piece);
+                }
+            }
+        }
+    }
+
+    /// The facts that make this record from an empty one.
+    pub(super) fn facts(&self, identity: [u8; 20]) -> Vec<Fact> {
+        let mut facts = vec![Fact::Begin { identity, boot: self.boot.clone(), device: self.device }];
+        let sets =
+            [(Pieces::Have, &self.have), (Pieces::Durable, &self.durable), (Pieces::Unsure, &self.unsure)];
+        facts.extend(sets.map(|(what, set)| Fact::Pieces(what, runs(set))));
+        facts.extend(self.files.iter().map(|(file, (stamp, is_ours))| Fact::File(*file, *stamp, *is_ours)));
+        facts.extend(self.written.iter().map(|(piece, written)| {
+            let blocks = (0..).zip(written).filter(|(_, is_written)| **is_written).map(|(block, _)| block);
+            Fact::Blocks(*piece, runs_of(blocks))
+        }));
+        facts
+    }
+}
+
+/// The numbers in these runs, if all are below `end`.
+fn numbers(runs: &[RunOf], end: u32) -> Result<impl Iterator<Item = u32> + '_, Impossible> {
+    let is_within = |(first, count): &RunOf| first.checked_add(*count).is_some_and(|after| after <= end);
+    if !runs.iter().all(is_within) {
+        return Err(Impossible);
+    }
+    Ok(runs.iter().flat_map(|(first, count)| *first..first + count))
+}

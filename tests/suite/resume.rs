@@ -1,0 +1,179 @@
+//! What is remembered from run to run: a download that was killed goes on where it was, a complete one is known
+//! again at once, and nothing that is wrong on disk is ever called right.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::harness::free_address;
+use crate::harness::payload::{BLOCK, Payload};
+use crate::harness::program::Btget;
+use crate::harness::scripted_peer::{Script, ScriptedPeer};
+
+const LIMIT: Duration = Duration::from_secs(100);
+
+struct Setting {
+    work: tempfile::TempDir,
+    payload: Payload,
+    torrent: PathBuf,
+    address: SocketAddr,
+}
+
+impl Setting {
+    fn new(payload: Payload) -> Setting {
+        let work = tempfile::tempdir().expect("a folder for the test");
+        let torrent = payload.write_torrent(work.path(), None);
+        Setting { work, payload, torrent, address: free_address(Ipv4Addr::LOCALHOST) }
+    }
+
+    fn seed(&self, pause: Duration) -> ScriptedPeer {
+        let script = Script {
+            address: self.address,
+            dials: false,
+            pieces: 0..self.payload.num_pieces(),
+            corrupts_every: 0,
+            pause,
+            leaves_when_served: false,
+        };
+        ScriptedPeer::start(&self.payload, script)
+    }
+
+    fn start(&self, flags: &[&str]) -> Btget {
+        let address = self.address.to_string();
+        let mut args =
+            vec!["--timeout", "90s", "--progress", "line", "-v", "--encryption", "off", "--peer", &address];
+        args.extend(flags);
+        Btget::download(self.work.path(), &self.torrent, &self.out(), &args)
+    }
+
+    fn out(&self) -> PathBuf {
+        self.work.path().join("out")
+    }
+
+    fn state_files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.work.path().join("home/btget")).expect("there is a state folder");
+        let paths = entries.map(|entry| entry.expect("an entry can be read").path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "state")).collect()
+    }
+
+    fn complete(&self, btget: &mut Btget) {
+        if let Err(what) = btget.wait(LIMIT) {
+            panic!("btget did not finish: {what}");
+        }
+        assert_eq!(self.payload.difference_in(&self.out()), None);
+    }
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} takes too long");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Kills a download `rounds` times; says how many bytes were fetched more than once.
+fn fetched_again(piece_length: usize, rounds: usize) -> usize {
+    let setting = Setting::new(Payload::single("killed", 24 << 20, piece_length));
+    let seed = setting.seed(Duration::from_micros(500));
+    let blocks = (24 << 20) / BLOCK;
+    for round in 1..=rounds {
+        let btget = setting.start(&[]);
+        // Not at the same point of a piece each time.
+        let until = round * blocks / (rounds + 1) + round * 7;
+        wait_for("the seed's part", || seed.record().sent.len() >= until);
+        // SIGKILL.
+        drop(btget);
+    }
+    setting.complete(&mut setting.start(&[]));
+    let record = seed.record();
+    assert_eq!(record.faults, Vec::<String>::new());
+    assert_eq!(record.connections, rounds + 1, "every run asked");
+    record.sent.len() * BLOCK - (24 << 20)
+}
+
+#[test]
+fn a_download_that_is_killed_again_and_again_loses_only_what_was_under_way() {
+    for (piece_length, rounds) in [(64 << 10, 5), (4 << 20, 5)] {
+        let lost = fetched_again(piece_length, rounds);
+        // What peers were asked for and had sent, and blocks that waited for their run: far below 4 MiB.
+        assert!(lost <= rounds * (4 << 20), "{lost} bytes were fetched again with pieces of {piece_length}");
+    }
+}
+
+#[test]
+fn a_complete_download_is_known_again_without_reading_it() {
+    let setting =
+        Setting::new(Payload::tree("known", &[("a", 300_000), ("b/c", 5_000_000), ("empty", 0)], 64 << 10));
+    let seed = setting.seed(Duration::ZERO);
+    setting.complete(&mut setting.start(&[]));
+    drop(seed);
+    assert_eq!(setting.state_files().len(), 1);
+    // Changed behind its time's back, which only reading would find out.
+    let path = setting.out().join("known/b/c");
+    let time = fs::metadata(&path).expect("it is there").modified().expect("it has a time");
+    let mut bytes = fs::read(&path).expect("it can be read");
+    bytes[77] ^= 1;
+    fs::write(&path, &bytes).expect("it can be written");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("it opens")
+        .set_modified(time)
+        .expect("times can be set");
+    let mut btget = setting.start(&[]);
+    btget.wait(LIMIT).expect("it is complete as far as it knows");
+    assert!(btget.stderr().contains("was here already"), "{}", btget.stderr());
+
+    // Changed openly: only the piece that is wrong is fetched.
+    fs::write(&path, &bytes).expect("it can be written");
+    let seed = setting.seed(Duration::ZERO);
+    setting.complete(&mut setting.start(&[]));
+    let record = seed.record();
+    let wrong = (300_000 + 77) / setting.payload.piece_length();
+    assert!(
+        !record.sent.is_empty() && record.sent.iter().all(|(piece, _)| *piece == wrong),
+        "{:?}",
+        record.sent
+    );
+}
+
+#[test]
+fn nothing_is_remembered_with_no_state() {
+    let setting = Setting::new(Payload::single("forgotten", 100_000, 32 << 10));
+    let _seed = setting.seed(Duration::ZERO);
+    setting.complete(&mut setting.start(&["--no-state"]));
+    assert!(!Path::new(&setting.work.path().join("home/btget")).exists());
+}
+
+#[test]
+fn two_on_one_target_are_told_apart_and_the_first_goes_on() {
+    let setting = Setting::new(Payload::single("busy", 4 << 20, 64 << 10));
+    let seed = setting.seed(Duration::from_millis(5));
+    let mut first = setting.start(&[]);
+    wait_for("the first block", || !seed.record().sent.is_empty());
+    let other_work = setting.work.path().join("other");
+    fs::create_dir(&other_work).expect("the test's folder takes a folder");
+    let address = setting.address.to_string();
+    for work in [setting.work.path().join("same"), other_work] {
+        fs::create_dir_all(&work).expect("the test's folder takes a folder");
+        let state = setting.work.path().join("home/btget");
+        let mut args = vec!["--peer", &address];
+        if work.ends_with("same") {
+            args.extend(["--state-dir", state.to_str().expect("a plain path")]);
+        }
+        let mut second = Btget::download(&work, &setting.torrent, &setting.out(), &args);
+        let end = second.wait(LIMIT).expect_err("it is refused");
+        assert!(end.contains("exit status: 11"), "{end}");
+        assert!(end.contains(&format!("process id {}", first.child.id())), "{end}");
+    }
+    setting.complete(&mut first);
+    // The lock of one that was killed holds nobody up.
+    fs::remove_dir_all(setting.out()).expect("it can be removed");
+    let killed = setting.start(&[]);
+    let before = seed.record().sent.len();
+    wait_for("a block", || seed.record().sent.len() > before);
+    drop(killed);
+    setting.complete(&mut setting.start(&[]));
+}

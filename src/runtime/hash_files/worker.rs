@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
             }
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        let per_buffer = (buffer.len() / layout.piece_length() as usize).max(1);
+        let per_buffer = buffer.len() / layout.piece_length() as usize;
         let result = if per_buffer >= self.claims.lanes {
             let runs = wanted.chunk_by(|before, after| before.0 + 1 == after.0);
             let mut batches = runs.flat_map(|run| run.chunks(per_buffer));

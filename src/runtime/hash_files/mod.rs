@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,13 +149,10 @@ impl Payload {
         Ok(Payload { door, dir: dir.to_owned(), sources, file_map, layout, strictness, media })
     }
 
-    /// Hashes all pieces on `threads` threads; without a number on all processors, or on one where a rotating
-    /// disk would have to go to and fro.
+    /// Hashes all pieces on `threads` threads; without a number on all processors. A rotating disk is read by one
+    /// of them at a time.
     pub fn hash(&self, threads: Option<usize>, progress: &Progress) -> Result<Hashed, HashError> {
-        let automatic = || match self.media.has_rotating() {
-            true => 1,
-            false => thread::available_parallelism().map_or(2, usize::from),
-        };
+        let automatic = || thread::available_parallelism().map_or(2, usize::from);
         let pieces = self.layout.piece_count() as usize;
         let threads = threads.unwrap_or_else(automatic).clamp(1, THREADS.min(pieces.max(1)));
         let claims = Claims::new(self, threads);
@@ -183,7 +181,7 @@ impl Payload {
                 }
             }
             for worker in workers {
-                let Ok((digests, faults)) = worker.join() else { continue };
+                let (digests, faults) = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
                 digests.into_iter().for_each(|(piece, digest)| hashed.digests[piece.index()] = Some(digest));
                 hashed.faults.extend(faults);
             }

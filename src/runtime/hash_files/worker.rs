@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::medium::Medium;
 use super::{HashError, Payload, Progress, Source, Strictness};
@@ -26,7 +26,7 @@ const LANES: usize = 16;
 /// What is read into before it is hashed, bytes a worker, and of all workers.
 const BUFFER: usize = 2 * 1024 * 1024;
 const BUFFERS: usize = 32 * 1024 * 1024;
-/// What is read ahead for each lane, bytes.
+/// What is read ahead for each lane at least, bytes.
 const AHEAD: u64 = 1024 * 1024;
 /// Stretches that are worth reading ahead, bytes.
 const READ_AHEAD_MIN: u64 = 128 * 1024;
@@ -44,21 +44,34 @@ pub(super) struct Claims {
     batch: u32,
     lanes: usize,
     buffer: usize,
+    /// What is read ahead for each lane, bytes.
+    ahead: u64,
     zeros: OnceLock<Sha1Hash>,
+    /// Held while a rotating disk is read: two readers would send its heads to and fro.
+    heads: Option<Mutex<()>>,
 }
 
 impl Claims {
     pub(super) fn new(payload: &Payload, threads: usize) -> Claims {
         let length = u64::from(payload.layout.piece_length());
         let buffer = (BUFFERS / threads).min(BUFFER);
-        let lanes = match payload.media.has_rotating() {
-            true => (ROTATING_WINDOW / length).clamp(1, LANES as u64) as usize,
-            false => LANES,
+        let is_rotating = payload.media.has_rotating();
+        let (lanes, ahead) = if is_rotating {
+            let lanes = (ROTATING_WINDOW / length).clamp(1, LANES as u64);
+            (lanes as usize, AHEAD.max(ROTATING_WINDOW / lanes / 2))
+        } else {
+            (LANES, AHEAD)
         };
+        let heads = is_rotating.then(|| Mutex::new(()));
         let batch = (buffer as u64 / length).max(lanes as u64) as u32;
         let pieces = payload.layout.piece_count();
         let next = AtomicU32::new(0);
-        Claims { next, pieces, threads: threads as u32, batch, lanes, buffer, zeros: OnceLock::new() }
+        let (threads, zeros) = (threads as u32, OnceLock::new());
+        Claims { next, pieces, threads, batch, lanes, buffer, ahead, zeros, heads }
+    }
+
+    fn reading(&self) -> Option<MutexGuard<'_, ()>> {
+        self.heads.as_ref().map(|heads| heads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Nothing more is handed out.
@@ -186,9 +199,12 @@ impl<'a> Worker<'a> {
         // Whoever claims what follows finds it read already.
         let ahead = 2 * length as u64;
         let mut lane = Lane::new(*first, range.start..range.start + ahead, ahead);
-        if !files.fill(&mut lane, &mut buffer[..length])? {
+        let reading = self.claims.reading();
+        let is_there = files.fill(&mut lane, &mut buffer[..length])?;
+        drop(reading);
+        if !is_there {
             return match pieces {
-                [_] => Ok(()),
+                [_] => self.step_done(length as u64),
                 // Which of them is it?
                 _ => pieces.iter().try_for_each(|piece| self.hash_together(&[*piece], buffer)),
             };
@@ -211,9 +227,9 @@ impl<'a> Worker<'a> {
 
     /// Pieces of any length, each read and hashed at its own place, a step at a time.
     fn hash_in_steps(&mut self, pieces: &[PieceIndex], buffer: &mut [u8]) -> Result<(), HashError> {
-        let layout = &self.payload.layout;
+        let (layout, ahead) = (&self.payload.layout, self.claims.ahead);
         let mut lanes: Vec<Lane> =
-            pieces.iter().map(|piece| Lane::new(*piece, layout.piece_range(*piece), AHEAD)).collect();
+            pieces.iter().map(|piece| Lane::new(*piece, layout.piece_range(*piece), ahead)).collect();
         for lane in &mut lanes {
             self.files.advise(lane)?;
         }
@@ -221,6 +237,7 @@ impl<'a> Worker<'a> {
         while lanes.iter().any(|lane| lane.next < lane.end) {
             let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
             let mut count = 0;
+            let reading = self.claims.reading();
             for (lane, buffer) in lanes.iter_mut().zip(buffer.chunks_exact_mut(step)) {
                 let length = (lane.end - lane.next).min(step as u64) as usize;
                 if length == 0 {
@@ -234,6 +251,7 @@ impl<'a> Worker<'a> {
                     (lane.is_there, lane.next) = (false, lane.end);
                 }
             }
+            drop(reading);
             let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
             hashing::advance(&mut runs);
             self.step_done(count)?;

@@ -136,3 +136,36 @@ fn two_that_became_complete_part() {
         assert_eq!(swarm.world.snapshot(host, Detail::Totals).expect("it is on").peers, 0);
     }
 }
+
+/// Ten leechers and a seed, all with lines up of 2 MiB/s and none down to speak of: the last one cannot be
+/// done before the seed has sent all once.
+#[test]
+fn ten_leechers_of_one_seed_come_near_the_bound() {
+    const SIZE: u64 = 64 << 20;
+    for seed in 1..=3 {
+        let up = 2 << 20;
+        let line = Line { latency: Duration::from_micros(250), down: ByteRate(1 << 30), up: ByteRate(up) };
+        let scenario = Scenario::new(seed).files(&[SIZE], 1 << 20).line(line);
+        let mut swarm = build(&scenario.seeds(1).leechers(10));
+        let (seeder, leechers) = (swarm.seeds[0], swarm.leechers.clone());
+        let is_copied = |world: &World| {
+            let disks = || leechers.iter().filter_map(|host| world.disk(*host));
+            (0..64).all(|piece| disks().any(|disk| disk.right().has(PieceIndex(piece))))
+        };
+        assert!(swarm.world.run_until(5 * MINUTE, is_copied));
+        let copied = swarm.world.now().since(Instant::ZERO + Duration::from_secs(1)).as_secs_f64();
+        let sent = swarm.world.snapshot(seeder, Detail::Totals).expect("it is on").uploaded;
+        assert!(swarm.finish(5 * MINUTE).is_done);
+        let last = leechers.iter().filter_map(|host| finished_at(&swarm.world, *host)).max();
+        let last = last.expect("all finished").since(Instant::ZERO + Duration::from_secs(1)).as_secs_f64();
+        let bound = SIZE as f64 / up as f64;
+        println!(
+            "seed {seed}: last after {:.2} of the bound; a full copy at {:.2}, of {:.2} sent",
+            last / bound,
+            copied / bound,
+            sent as f64 / SIZE as f64
+        );
+        assert!(last <= 1.3 * bound, "seed {seed}: {last:.1} s, bound {bound:.1} s");
+        assert!(sent as f64 <= 1.25 * SIZE as f64, "seed {seed}: {sent} bytes for one full copy");
+    }
+}

@@ -60,6 +60,8 @@ pub struct PeerConnection {
     pub allowed_fast: Vec<PieceIndex>,
     /// Pieces that we serve it even while we choke it, and how many more blocks of each.
     pub fast_offers: Vec<(PieceIndex, u32)>,
+    /// Pieces that we suggested to it and that it has not begun.
+    pub suggested: Vec<PieceIndex>,
     /// By which numbers it wants extensions to be addressed.
     pub extension_ids: ExtensionIds,
     /// When we choked or unchoked it last while it wanted something.
@@ -121,6 +123,7 @@ impl PeerConnection {
             uploads_begun: 0,
             allowed_fast: Vec::new(),
             fast_offers: Vec::new(),
+            suggested: Vec::new(),
             extension_ids: ExtensionIds::default(),
             choke_changed: None,
             last_asked: now,

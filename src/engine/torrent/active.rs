@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Context;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
+use super::suggestions::Suggestions;
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
@@ -45,6 +46,7 @@ pub(super) struct Active {
     /// When those that are not told yet are due.
     pub(super) haves_due: Option<Instant>,
     pub(super) choker: Choker,
+    pub(super) suggestions: Suggestions,
     pub(super) is_crowded: bool,
     pub(super) totals: Totals,
     pub(super) down: RollingRate,
@@ -110,6 +112,7 @@ impl Active {
             haves: Vec::new(),
             haves_due: None,
             choker: Choker::new(ctx.settings.slots, rng.fork("choker")),
+            suggestions: Suggestions::new(rng.fork("suggestions")),
             is_crowded: false,
             totals,
             down: RollingRate::new(ctx.now),

@@ -163,6 +163,12 @@ impl Active {
                 }
                 self.on_idle_talk(ctx, connection)
             }
+            Message::Suggest(piece) => {
+                if self.spec.layout.has_piece(piece) {
+                    self.picker.on_suggested(key(connection), piece);
+                }
+                self.on_idle_talk(ctx, connection)
+            }
             Message::Extended { id: 0, payload } => {
                 if let Some(told) = ExtensionHandshake::decode(&payload) {
                     peer.on_extension_handshake(&told);
@@ -172,13 +178,12 @@ impl Active {
             }
             Message::Extended { id, payload } if Extension::of_our_id(id) == Some(Extension::UploadOnly) => {
                 peer.is_upload_only = payload.first().is_some_and(|told| *told != 0);
-                self.on_upload_only(ctx, connection)
+                self.on_upload_only(ctx, connection)?;
+                self.on_idle_talk(ctx, connection)
             }
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Suggest(_)
-            | Message::Extended { .. }
-            | Message::Unknown { .. } => self.on_idle_talk(ctx, connection),
+            Message::KeepAlive | Message::Port(_) | Message::Extended { .. } | Message::Unknown { .. } => {
+                self.on_idle_talk(ctx, connection)
+            }
         }
     }
 

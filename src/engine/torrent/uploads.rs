@@ -63,6 +63,8 @@ impl Active {
     }
 
     fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        // Before the peer may ask, so that its first requests can heed it.
+        self.suggest(ctx, connection);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.am_choking = false;
         peer.choke_changed = Some(ctx.now);
@@ -139,6 +141,7 @@ impl Active {
             }
             self.on_idle_talk(ctx, connection)?;
         }
+        self.on_begun(ctx, connection, request.piece);
         let is_interested = self.peers.get(&connection).is_none_or(|peer| peer.peer_interested);
         if is_possible && !is_interested {
             // Some clients ask without having said that they want anything: take it as said.

@@ -92,6 +92,8 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 pub const ANNOUNCE_GAP_MIN: Duration = Duration::from_secs(30);
 /// Pieces that a peer may allow us while it chokes us.
 pub const ALLOWED_FAST: usize = 32;
+/// Pieces that a peer suggested and that are remembered.
+pub const SUGGESTED: usize = 16;
 /// Impossible requests of a peer before it is closed.
 pub const BAD_REQUESTS: u32 = 300;
 /// Changes of choking and interest that a peer may make between two sweeps.

@@ -53,6 +53,7 @@ impl Settings {
         let mut engine = engine::settings::Settings {
             families: (v4, v6),
             memory: args.limits.memory,
+            slots: args.limits.slots,
             seed: args.seed,
             ..engine::settings::Settings::default()
         };

@@ -3,6 +3,15 @@
 
 use crate::base::time::Duration;
 
+/// How many peers are served at once because of what they give or take. One more is tried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slots {
+    /// Between 4 and 10, as many as raise what goes out.
+    Auto,
+    /// So many; with 0 nobody is served.
+    Fixed(usize),
+}
+
 /// Choices for a whole session.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -18,8 +27,8 @@ pub struct Settings {
     pub max_dials: usize,
     /// Payload that may wait in memory, bytes.
     pub memory: u64,
-    /// Peers that are served at once.
-    pub unchoke_slots: usize,
+    /// How many peers have a regular slot.
+    pub slots: Slots,
     /// Disk jobs that may be out for a check at once.
     pub check_jobs: usize,
     /// How long a peer may take for its handshake.
@@ -41,7 +50,7 @@ impl Default for Settings {
             max_peers: 200,
             max_dials: 30,
             memory: 32 * 1024 * 1024,
-            unchoke_slots: 4,
+            slots: Slots::Auto,
             check_jobs: 4,
             handshake_timeout: Duration::from_secs(10),
             peer_timeout: Duration::from_secs(120),

@@ -17,7 +17,7 @@ use crate::base::layout::LayoutError;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Settings, Slots};
 
 /// A swarm to be simulated.
 #[derive(Clone, Debug)]
@@ -40,6 +40,7 @@ pub struct Scenario {
 enum Role {
     Seed,
     Leecher,
+    FreeRider(Bitfield),
     Having(Bitfield, BTreeSet<FileIndex>),
     Liar(Lie),
 }
@@ -135,6 +136,12 @@ impl Scenario {
         self
     }
 
+    /// A host that has these pieces, takes what it gets and serves nobody.
+    pub fn free_rider(mut self, pieces: Bitfield) -> Scenario {
+        self.roles.push(Role::FreeRider(pieces));
+        self
+    }
+
     /// A host that has these pieces.
     pub fn having(mut self, pieces: Bitfield) -> Scenario {
         self.roles.push(Role::Having(pieces, BTreeSet::new()));
@@ -174,6 +181,11 @@ impl Scenario {
                 Role::Seed => (Bitfield::full(pieces), BTreeSet::new()),
                 Role::Leecher => (Bitfield::empty(pieces), BTreeSet::new()),
                 Role::Having(pieces, foreign) => (pieces.clone(), foreign.clone()),
+                Role::FreeRider(pieces) => (pieces.clone(), BTreeSet::new()),
+            };
+            let settings = match role {
+                Role::FreeRider(_) => Arc::new(Settings { slots: Slots::Fixed(0), ..self.settings.clone() }),
+                _ => settings.clone(),
             };
             let list = if has.is_full() { &mut swarm.seeds } else { &mut swarm.leechers };
             let host = swarm.world.add_session(HostPlan {
@@ -181,7 +193,7 @@ impl Scenario {
                 disk: self.disk,
                 has,
                 foreign,
-                settings: settings.clone(),
+                settings,
                 trackers: vec![vec![Tracker::URL.to_owned()]],
                 peers: Vec::new(),
             });

@@ -4,6 +4,7 @@
 mod harness;
 
 mod architecture;
+mod choking;
 mod cli;
 mod create;
 mod determinism;

@@ -11,7 +11,7 @@ use btget::base::rate::ByteRate;
 use btget::base::time::Duration;
 use btget::engine::disk_job::DiskErrorKind;
 use btget::engine::notice::{Notice, TorrentFailure};
-use btget::engine::settings::Settings;
+use btget::engine::settings::{Settings, Slots};
 use btget::engine::snapshot::{Detail, StallReason};
 use btget::sim::disk::DiskSpeed;
 use btget::sim::host::Line;
@@ -270,7 +270,7 @@ fn anything(seed: u64) -> Swarm {
         max_peers_torrent: 3 + rng.below(20),
         max_dials: 1 + rng.below(5),
         memory: 65_536 << rng.below(8),
-        unchoke_slots: 1 + rng.below(5),
+        slots: Slots::Fixed(1 + rng.below(5)),
         check_jobs: 1 + rng.below(3),
         ..Settings::default()
     };

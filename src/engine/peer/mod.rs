@@ -4,6 +4,7 @@
 //! This is bookkeeping with rules; which blocks to ask for, whom to serve and when to close is decided by
 //! the torrent that the connection belongs to.
 
+pub mod allowed_fast;
 mod pipeline;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use crate::base::limit;
 use crate::base::peer_id::PeerId;
 use crate::base::rate::RollingRate;
 use crate::base::time::Instant;
-use crate::wire::extension::ExtensionHandshake;
+use crate::wire::extension::{ExtensionHandshake, ExtensionIds};
 use crate::wire::peer::Handshake;
 
 pub use pipeline::RequestPipeline;
@@ -57,8 +58,20 @@ pub struct PeerConnection {
     pub uploads_begun: usize,
     /// Pieces that it serves us even while it chokes us.
     pub allowed_fast: Vec<PieceIndex>,
+    /// Pieces that we serve it even while we choke it, and how many more blocks of each.
+    pub fast_offers: Vec<(PieceIndex, u32)>,
+    /// Pieces that we suggested to it and that it has not begun.
+    pub suggested: Vec<PieceIndex>,
+    /// By which numbers it wants extensions to be addressed.
+    pub extension_ids: ExtensionIds,
+    /// When we choked or unchoked it last while it wanted something.
+    pub choke_changed: Option<Instant>,
+    /// When it asked for something last, or was unchoked.
+    pub last_asked: Instant,
     /// Rate of payload from it.
     pub down: RollingRate,
+    /// Rate of useful payload from it: what it has a claim with.
+    pub giving: RollingRate,
     /// Rate of payload to it.
     pub up: RollingRate,
     /// Useful payload that it gave, bytes.
@@ -109,7 +122,13 @@ impl PeerConnection {
             uploading: Vec::new(),
             uploads_begun: 0,
             allowed_fast: Vec::new(),
+            fast_offers: Vec::new(),
+            suggested: Vec::new(),
+            extension_ids: ExtensionIds::default(),
+            choke_changed: None,
+            last_asked: now,
             down: RollingRate::new(now),
+            giving: RollingRate::new(now),
             up: RollingRate::new(now),
             given: 0,
             wasted: 0,
@@ -134,6 +153,7 @@ impl PeerConnection {
         if let Some(reqq) = told.reqq {
             self.requests.set_limit(reqq);
         }
+        self.extension_ids.update(&told.messages);
         if let Some(upload_only) = told.upload_only {
             self.is_upload_only = upload_only;
         }
@@ -155,6 +175,27 @@ impl PeerConnection {
         }
         self.idle_talk += 1;
         self.idle_talk <= limit::IDLE_TALK
+    }
+
+    /// Whether it will never want anything.
+    pub fn wants_nothing(&self) -> bool {
+        self.is_upload_only || self.is_seed()
+    }
+
+    /// Whether `request` is for a piece that it is offered while choked; one block less of it is left then.
+    pub fn take_fast_offer(&mut self, request: BlockRequest) -> bool {
+        let offer = self.fast_offers.iter_mut().find(|(piece, left)| *piece == request.piece && *left > 0);
+        offer.map(|(_, left)| *left -= 1).is_some()
+    }
+
+    /// Takes back the requests that choking voids, and gives them: all but those for pieces that it was
+    /// offered even while choked.
+    pub fn void_uploads(&mut self) -> Vec<BlockRequest> {
+        let offers = &self.fast_offers;
+        let is_offered = |request: &BlockRequest| offers.iter().any(|(piece, _)| *piece == request.piece);
+        let begun = self.uploading.iter().take(self.uploads_begun);
+        self.uploads_begun = begun.filter(|request| is_offered(request)).count();
+        self.uploading.extract_if(.., |request| !is_offered(request)).collect()
     }
 
     /// Whether it may be asked for something at all.

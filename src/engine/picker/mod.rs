@@ -21,6 +21,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::availability::Availability;
@@ -30,6 +31,7 @@ use self::requests::Requests;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{BlockAddress, PieceIndex};
 use crate::base::layout::Layout;
+use crate::base::limit;
 use crate::base::random::Rng;
 
 /// Names whoever blocks are asked of: a connection, for as long as it lasts.
@@ -79,6 +81,8 @@ pub struct PiecePicker {
     pieces: Pieces,
     availability: Availability,
     requests: Requests,
+    /// By peer, what it suggested, in order.
+    suggested: BTreeMap<PeerKey, Vec<PieceIndex>>,
     rng: Rng,
 }
 
@@ -95,7 +99,7 @@ impl PiecePicker {
         let all = layout.pieces();
         let pieces = Pieces::new(layout, have, pickable);
         all.filter(|piece| pieces.is_openable(*piece)).for_each(|piece| availability.list(piece));
-        PiecePicker { pieces, availability, requests: Requests::default(), rng }
+        PiecePicker { pieces, availability, requests: Requests::default(), suggested: BTreeMap::new(), rng }
     }
 
     /// Blocks of a missing piece are on disk since an earlier run: none of them is asked for. Says whether it
@@ -134,6 +138,17 @@ impl PiecePicker {
     /// A peer that had exactly these pieces, however they became known, is gone.
     pub fn on_bitfield_gone(&mut self, peer_has: &Bitfield) {
         self.availability.subtract_all(peer_has);
+    }
+
+    /// A peer suggests a piece (BEP 6): of the rarest ones that may be opened with it, this one is then
+    /// taken. A peer that has all sends each of its peers another piece in this way.
+    pub fn on_suggested(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let suggested = self.suggested.entry(peer).or_default();
+        suggested.retain(|other| *other != piece);
+        if suggested.len() == limit::SUGGESTED {
+            suggested.remove(0);
+        }
+        suggested.push(piece);
     }
 
     /// How many peers have `piece`.
@@ -203,6 +218,7 @@ impl PiecePicker {
 
     /// `peer` is gone or chokes us: it will send nothing of what it was asked for.
     pub fn release_peer(&mut self, peer: PeerKey) {
+        self.suggested.remove(&peer);
         let (own, asked) = self.requests.release(peer);
         for block in asked {
             self.forget(block, peer);

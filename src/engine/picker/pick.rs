@@ -126,6 +126,7 @@ impl PiecePicker {
         } else {
             self.availability.choose(rarity, peer_has, closed, &mut self.rng)
         }?;
+        let piece = self.suggested_for(peer, peer_has, rarity, piece).unwrap_or(piece);
         self.pieces.open(piece)?;
         self.availability.unlist(piece);
         self.give(piece, peer);
@@ -154,6 +155,23 @@ impl PiecePicker {
             self.requests.remove(peer, *block);
         }
         self.requests.add(peer, &out[before..], now);
+    }
+
+    /// A piece that the peer suggested, if it is no less to the point than `other`.
+    fn suggested_for(
+        &self,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        rarity: Rarity,
+        other: PieceIndex,
+    ) -> Option<PieceIndex> {
+        let is_fit = |piece: &&PieceIndex| {
+            peer_has.has(**piece)
+                && self.pieces.is_openable(**piece)
+                && self.availability.of(**piece) <= self.availability.of(other)
+        };
+        let suggested = self.suggested.get(&peer).filter(|_| rarity == Rarity::RarestFirst)?;
+        suggested.iter().find(is_fit).copied()
     }
 
     /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has

@@ -335,3 +335,41 @@ fn copies_are_whole_ones_and_the_share_that_has_one_more() {
     assert_eq!(bench.picker.copies(), 1.75);
     assert_eq!(bench.picker.missing_from_all(), 0);
 }
+
+#[test]
+fn of_the_rarest_pieces_the_suggested_one_is_opened() {
+    for piece in 4..40 {
+        let mut bench = Bench::new(40, 1, 4);
+        bench.picker.on_bitfield(&Bitfield::full(40));
+        bench.picker.on_suggested(A, PieceIndex(piece));
+        assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(piece, 0)]);
+    }
+}
+
+#[test]
+fn a_suggestion_does_not_go_before_rarer_pieces_nor_beyond_what_the_peer_has() {
+    let mut bench = Bench::new(40, 1, 4);
+    bench.picker.on_bitfield(&Bitfield::full(40));
+    bench.picker.on_bitfield(&set(40, 0..39));
+    bench.picker.on_suggested(A, PieceIndex(7));
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(39, 0)], "all but one are more common");
+    bench.picker.on_suggested(B, PieceIndex(9));
+    bench.picker.on_suggested(B, PieceIndex(2));
+    assert_eq!(
+        bench.pick(B, &set(40, [20]), Pace::Fast, 1),
+        [(20, 0)],
+        "it lacks the one, we have the other"
+    );
+}
+
+#[test]
+fn only_so_many_suggestions_are_kept() {
+    let mut bench = Bench::new(400, 1, 4);
+    bench.picker.on_bitfield(&Bitfield::full(400));
+    (4..400).for_each(|piece| bench.picker.on_suggested(A, PieceIndex(piece)));
+    let picked = bench.pick_of_all(A, Pace::Fast, 16);
+    assert!(picked.iter().all(|(piece, _)| *piece >= 384), "{picked:?}");
+    bench.picker.on_suggested(B, PieceIndex(100));
+    bench.picker.release_peer(B);
+    assert!(!bench.picker.suggested.contains_key(&B));
+}

@@ -1,16 +1,18 @@
 //! A torrent that trades: its state, how it starts and stops, and when it wakes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::Context;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
+use super::suggestions::Suggestions;
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
 use crate::base::rate::RollingRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::CloseReason;
+use crate::engine::choker::Choker;
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -43,9 +45,8 @@ pub(super) struct Active {
     pub(super) haves: Vec<PieceIndex>,
     /// When those that are not told yet are due.
     pub(super) haves_due: Option<Instant>,
-    /// Peers that are served, and those that wait for it in the order in which they asked.
-    pub(super) served: Vec<ConnectionId>,
-    pub(super) waiting: VecDeque<ConnectionId>,
+    pub(super) choker: Choker,
+    pub(super) suggestions: Suggestions,
     pub(super) is_crowded: bool,
     pub(super) totals: Totals,
     pub(super) down: RollingRate,
@@ -110,8 +111,8 @@ impl Active {
             pieces_left,
             haves: Vec::new(),
             haves_due: None,
-            served: Vec::new(),
-            waiting: VecDeque::new(),
+            choker: Choker::new(ctx.settings.slots, rng.fork("choker")),
+            suggestions: Suggestions::new(rng.fork("suggestions")),
             is_crowded: false,
             totals,
             down: RollingRate::new(ctx.now),
@@ -170,11 +171,12 @@ impl Active {
         }
         ctx.notify(Notice::Complete { torrent: self.id });
         self.flush_haves(ctx);
-        let seeds: Vec<ConnectionId> =
-            self.peers.iter().filter(|(_, peer)| peer.is_seed()).map(|(id, _)| *id).collect();
-        for connection in seeds {
+        let useless: Vec<ConnectionId> =
+            self.peers.iter().filter(|(_, peer)| peer.wants_nothing()).map(|(id, _)| *id).collect();
+        for connection in useless {
             self.leave(ctx, connection, CloseReason::NothingToTrade);
         }
+        self.tell_upload_only(ctx);
     }
 
     /// Stops trading: requests nothing, closes every connection, tells the trackers.
@@ -203,7 +205,8 @@ impl Active {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let dial = if self.is_stopping { None } else { self.dial_at() };
-        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial]
+        let choke = if self.is_stopping { None } else { self.choker.poll_timeout() };
+        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial, choke]
             .into_iter()
             .flatten()
             .min()
@@ -218,6 +221,9 @@ impl Active {
         }
         if is_due(self.spill_at) {
             self.spill(ctx);
+        }
+        if is_due(self.choker.poll_timeout()) {
+            self.rechoke(ctx);
         }
         if is_due(self.sweep_at) {
             self.sweep(ctx);

@@ -12,7 +12,7 @@ use crate::engine::input::{ConnectionId, Origin};
 use crate::engine::notice::Notice;
 use crate::engine::peer::PeerConnection;
 use crate::engine::picker::PeerKey;
-use crate::wire::extension::ExtensionHandshake;
+use crate::wire::extension::{Extension, ExtensionHandshake, ExtensionIds};
 use crate::wire::peer::{Handshake, Message};
 
 /// Why a peer is closed while its messages are read.
@@ -88,6 +88,7 @@ impl Active {
                 reqq: Some(limit::REQUESTS_IN),
                 your_ip: Some(peer.address.ip()),
                 upload_only: Some(self.is_complete()),
+                messages: ExtensionIds::ours(&[Extension::UploadOnly]),
                 ..ExtensionHandshake::default()
             };
             let payload = told.encode().into_boxed_slice();
@@ -162,6 +163,12 @@ impl Active {
                 }
                 self.on_idle_talk(ctx, connection)
             }
+            Message::Suggest(piece) => {
+                if self.spec.layout.has_piece(piece) {
+                    self.picker.on_suggested(key(connection), piece);
+                }
+                self.on_idle_talk(ctx, connection)
+            }
             Message::Extended { id: 0, payload } => {
                 if let Some(told) = ExtensionHandshake::decode(&payload) {
                     peer.on_extension_handshake(&told);
@@ -169,11 +176,14 @@ impl Active {
                 }
                 self.on_idle_talk(ctx, connection)
             }
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Suggest(_)
-            | Message::Extended { .. }
-            | Message::Unknown { .. } => self.on_idle_talk(ctx, connection),
+            Message::Extended { id, payload } if Extension::of_our_id(id) == Some(Extension::UploadOnly) => {
+                peer.is_upload_only = payload.first().is_some_and(|told| *told != 0);
+                self.on_upload_only(ctx, connection)?;
+                self.on_idle_talk(ctx, connection)
+            }
+            Message::KeepAlive | Message::Port(_) | Message::Extended { .. } | Message::Unknown { .. } => {
+                self.on_idle_talk(ctx, connection)
+            }
         }
     }
 
@@ -184,17 +194,37 @@ impl Active {
     }
 
     /// A peer told its listen port, and perhaps that it is only here to give.
-    fn on_told(&mut self, ctx: &Context<'_>, connection: ConnectionId, port: Option<u16>) -> Outcome {
+    fn on_told(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, port: Option<u16>) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if let (Origin::Accepted, None, Some(port)) = (peer.origin, peer.listens, port) {
             let listens = SocketAddr::new(peer.address.ip(), port);
             peer.listens = Some(listens);
             super::discovery::add_incoming(&mut self.peer_list, ctx.now, listens);
         }
+        self.on_upload_only(ctx, connection)
+    }
+
+    /// A peer may have told that it is only here to give: two of that kind have nothing to trade, and its slot
+    /// is for others.
+    fn on_upload_only(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
+        let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
         if peer.is_upload_only && self.is_complete() {
             return Err(CloseReason::NothingToTrade);
         }
+        if peer.is_upload_only && !peer.am_choking {
+            self.rechoke(ctx);
+        }
         Ok(())
+    }
+
+    /// Tells everybody that we want nothing more (BEP 21).
+    pub(super) fn tell_upload_only(&mut self, ctx: &mut Context<'_>) {
+        for (&connection, peer) in &mut self.peers {
+            if let Some(id) = peer.extension_ids.id_of(Extension::UploadOnly) {
+                peer.last_sent = ctx.now;
+                ctx.send(connection, Message::Extended { id, payload: [1].into() });
+            }
+        }
     }
 
     fn on_have(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, piece: PieceIndex) -> Outcome {
@@ -249,8 +279,8 @@ impl Active {
         self.picker.on_bitfield_gone(&peer.has);
         self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
-        self.stop_serving(ctx, connection);
         if !self.is_stopping() {
+            self.rechoke(ctx);
             self.refill_idle(ctx);
             self.dial(ctx);
         }

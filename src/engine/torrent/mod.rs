@@ -9,6 +9,7 @@
 //! - `requests`: what each peer is asked for
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `uploads`: who is served
+//! - `suggestions`: which pieces a seed would rather send
 //! - `discovery`: trackers and dials
 //! - `view`: what people see
 //!
@@ -22,6 +23,7 @@ mod opening;
 mod piece_buffer;
 mod pieces;
 mod requests;
+mod suggestions;
 mod uploads;
 mod view;
 

@@ -1,4 +1,4 @@
-//! Who is served: first come, first served, in a fixed number of slots.
+//! What peers get of us: the choker's word is carried out here, and requests are queued and answered.
 
 use super::Context;
 use super::active::Active;
@@ -6,8 +6,14 @@ use super::members::{Outcome, count_change};
 use crate::base::index::BlockRequest;
 use crate::base::limit;
 use crate::engine::action::{Action, CloseReason};
+use crate::engine::choker::{Changes, Standing};
 use crate::engine::input::ConnectionId;
+use crate::engine::peer::{PeerConnection, allowed_fast};
+use crate::engine::settings::Slots;
 use crate::wire::peer::Message;
+
+/// A piece that is offered to a choked peer is served to it so many times over.
+const FAST_OFFER_TIMES: u32 = 3;
 
 impl Active {
     /// A peer wants something of ours: it gets a free slot, or waits for one.
@@ -15,51 +21,98 @@ impl Active {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         count_change(peer)?;
         peer.peer_interested = true;
-        if !self.served.contains(&connection) && !self.waiting.contains(&connection) {
-            self.waiting.push_back(connection);
+        if peer.am_choking {
+            self.rechoke(ctx);
+            self.offer_fast(ctx, connection);
         }
-        self.fill_slots(ctx);
         Ok(())
     }
 
-    /// A peer wants nothing any more: its slot is for the next.
+    /// A peer wants nothing any more: its slot is for whoever waits.
     pub(super) fn on_not_interested(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         count_change(peer)?;
         peer.peer_interested = false;
-        if !peer.am_choking {
-            peer.am_choking = true;
-            ctx.send(connection, Message::Choke);
-            let dropped = std::mem::take(&mut peer.uploading);
-            peer.uploads_begun = 0;
-            if peer.has_fast {
-                for request in &dropped {
-                    ctx.send(connection, Message::Reject(*request));
-                }
-            }
-            if !dropped.is_empty() {
-                ctx.actions.push_back(Action::Retract { connection, blocks: dropped });
-            }
-        }
-        self.stop_serving(ctx, connection);
+        self.rechoke(ctx);
         Ok(())
     }
 
-    /// Takes a peer out of the slots and the queue, and lets the next in.
-    pub(super) fn stop_serving(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        self.served.retain(|served| *served != connection);
-        self.waiting.retain(|waiting| *waiting != connection);
-        self.fill_slots(ctx);
+    /// Lets the choker decide anew.
+    pub(super) fn rechoke(&mut self, ctx: &mut Context<'_>) {
+        if self.is_stopping() {
+            return;
+        }
+        let are_we_seed = self.is_complete();
+        let standing = |(&connection, peer): (&ConnectionId, &mut PeerConnection)| Standing {
+            connection,
+            is_interested: peer.peer_interested,
+            is_upload_only: peer.wants_nothing(),
+            are_we_seed,
+            given: peer.giving.rate(ctx.now),
+            taken: peer.up.rate(ctx.now),
+            since: peer.since,
+            is_unchoked: !peer.am_choking,
+            changed: peer.choke_changed,
+            // Whoever has something queued has asked for enough.
+            asked: if peer.uploading.is_empty() { peer.last_asked } else { ctx.now },
+        };
+        let standings: Vec<Standing> = self.peers.iter_mut().map(standing).collect();
+        let Changes { choke, unchoke } = self.choker.decide(ctx.now, self.totals.uploaded, &standings);
+        choke.into_iter().for_each(|connection| self.choke(ctx, connection));
+        unchoke.into_iter().for_each(|connection| self.unchoke(ctx, connection));
     }
 
-    fn fill_slots(&mut self, ctx: &mut Context<'_>) {
-        while self.served.len() < ctx.settings.unchoke_slots && !self.is_stopping() {
-            let Some(connection) = self.waiting.pop_front() else { return };
-            let Some(peer) = self.peers.get_mut(&connection) else { continue };
-            peer.am_choking = false;
-            peer.last_sent = ctx.now;
-            ctx.send(connection, Message::Unchoke);
-            self.served.push(connection);
+    fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        // Before the peer may ask, so that its first requests can heed it.
+        self.suggest(ctx, connection);
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        peer.am_choking = false;
+        peer.choke_changed = Some(ctx.now);
+        peer.last_asked = ctx.now;
+        peer.last_sent = ctx.now;
+        ctx.send(connection, Message::Unchoke);
+    }
+
+    /// Chokes a peer. With the fast extension every request gets an answer, so what it asked for is rejected.
+    fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        peer.am_choking = true;
+        // One that wants nothing has given its slot up by itself, and may have one again at once.
+        peer.choke_changed = peer.peer_interested.then_some(ctx.now);
+        peer.last_sent = ctx.now;
+        ctx.send(connection, Message::Choke);
+        let void = peer.void_uploads();
+        if peer.has_fast {
+            void.iter().for_each(|request| ctx.send(connection, Message::Reject(*request)));
+        }
+        if !void.is_empty() {
+            ctx.actions.push_back(Action::Retract { connection, blocks: void });
+        }
+    }
+
+    /// Offers a few pieces to a newcomer that has to wait, so that it has something to trade (BEP 6). Pieces
+    /// that no other peer has are kept for those whose turn it is: they pass them on, while all newcomers
+    /// from one place would be sent the same few.
+    fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let is_newcomer = peer.has.count() < allowed_fast::PIECES as u32;
+        let is_possible = peer.has_fast && peer.am_choking && !peer.wants_nothing();
+        if !is_possible
+            || !is_newcomer
+            || !peer.fast_offers.is_empty()
+            || ctx.settings.slots == Slots::Fixed(0)
+        {
+            return;
+        }
+        let layout = &self.spec.layout;
+        let info_hash = self.spec.info_hashes.wire();
+        let set = allowed_fast::pieces(peer.address.ip(), info_hash, layout.piece_count());
+        for piece in set.into_iter().filter(|piece| !peer.has.has(*piece)) {
+            if self.picker.have().has(piece) && self.picker.availability(piece) > 0 {
+                peer.fast_offers.push((piece, FAST_OFFER_TIMES * layout.blocks_in(piece)));
+                peer.last_sent = ctx.now;
+                ctx.send(connection, Message::AllowedFast(piece));
+            }
         }
     }
 
@@ -78,8 +131,9 @@ impl Active {
                 return Err(CloseReason::Protocol("it asks for what there is not"));
             }
         }
+        peer.last_asked = ctx.now;
         let is_full = peer.uploading.len() >= usize::from(limit::REQUESTS_IN);
-        if is_possible && !peer.am_choking && !is_full {
+        if is_possible && !is_full && (!peer.am_choking || peer.take_fast_offer(request)) {
             peer.uploading.push(request);
         } else {
             if peer.has_fast {
@@ -87,6 +141,7 @@ impl Active {
             }
             self.on_idle_talk(ctx, connection)?;
         }
+        self.on_begun(ctx, connection, request.piece);
         let is_interested = self.peers.get(&connection).is_none_or(|peer| peer.peer_interested);
         if is_possible && !is_interested {
             // Some clients ask without having said that they want anything: take it as said.

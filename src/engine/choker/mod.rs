@@ -1,0 +1,294 @@
+//! Who is served: choking and unchoking (BEP 3), by what peers give or take.
+//!
+//! Decides only that. Who a peer is, what it wants and how fast it is are plain facts that the caller brings
+//! to every call ([`Standing`]), so that a choker can serve the peers of one torrent or of many. The rules:
+//!
+//! - A round is held every 10 s. The interested peers with the best rate over the last 20 s have the regular
+//!   slots: while we leech by what they give us, while we seed by what they take. Whoever gives (or takes)
+//!   nothing has no claim to one.
+//! - One slot more, and every regular slot that nobody has a claim to, is for trying peers out
+//!   (optimistic unchoke). These change every 30 s; newcomers are three times as likely to be tried.
+//! - A free slot is taken at once. A peer that wants nothing keeps its unchoke only until somebody waits,
+//!   and so does one that asks for nothing for 30 s.
+//! - No peer is choked and unchoked within 10 s.
+//! - Peers that will never want anything (BEP 21) have no slot.
+//!
+//! As long as nobody waits there is nothing to decide, and no round is held.
+
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use super::input::ConnectionId;
+use super::settings::Slots;
+use crate::base::random::Rng;
+use crate::base::rate::ByteRate;
+use crate::base::time::{Duration, Instant};
+use slots::SlotCount;
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(10);
+/// Time between two changes of those that are tried out.
+const ROTATION: Duration = Duration::from_secs(30);
+/// A peer is not unchoked so soon after a choke, nor choked so soon after an unchoke.
+const NO_CHANGE_WITHIN: Duration = Duration::from_secs(10);
+/// A peer that asks for nothing for so long does not need its slot.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+/// How many times as likely a newcomer is to be tried.
+const NEWCOMER_WEIGHT: usize = 3;
+
+/// What a choker is told of a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Which peer.
+    pub connection: ConnectionId,
+    /// Whether it wants something of ours.
+    pub is_interested: bool,
+    /// Whether it has everything, or says that it will never want anything (BEP 21).
+    pub is_upload_only: bool,
+    /// Whether we have everything of its torrent: then what it takes counts, not what it gives.
+    pub are_we_seed: bool,
+    /// What it gave us over the last 20 s.
+    pub given: ByteRate,
+    /// What it took over the last 20 s.
+    pub taken: ByteRate,
+    /// When it connected.
+    pub since: Instant,
+    /// Whether it is unchoked.
+    pub is_unchoked: bool,
+    /// When it was choked or unchoked last while it wanted something, if ever.
+    pub changed: Option<Instant>,
+    /// When it asked for something last, or was unchoked.
+    pub asked: Instant,
+}
+
+impl Standing {
+    /// What counts for it in a round.
+    fn rate(&self) -> ByteRate {
+        if self.are_we_seed { self.taken } else { self.given }
+    }
+
+    fn may_have_slot(&self) -> bool {
+        self.is_interested && !self.is_upload_only
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.may_have_slot() && !self.is_unchoked
+    }
+
+    fn has_slot(&self) -> bool {
+        self.may_have_slot() && self.is_unchoked
+    }
+
+    /// When its choking may change again.
+    fn may_change_at(&self) -> Instant {
+        self.changed.map_or(Instant::ZERO, |changed| changed + NO_CHANGE_WITHIN)
+    }
+
+    fn may_change(&self, now: Instant) -> bool {
+        self.may_change_at() <= now
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        now.since(self.asked) >= IDLE_AFTER
+    }
+}
+
+/// What is to change.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Changes {
+    /// Whom to choke; to be done first.
+    pub choke: Vec<ConnectionId>,
+    /// Whom to unchoke.
+    pub unchoke: Vec<ConnectionId>,
+}
+
+/// Decides who is served.
+#[derive(Debug)]
+pub struct Choker {
+    slots: SlotCount,
+    rng: Rng,
+    /// Peers that have their slot to be tried out.
+    tried: BTreeSet<ConnectionId>,
+    last_round: Option<Instant>,
+    last_rotation: Instant,
+    next: Option<Instant>,
+}
+
+impl Choker {
+    /// A choker that serves nobody yet.
+    pub fn new(slots: Slots, rng: Rng) -> Choker {
+        Choker {
+            slots: SlotCount::new(slots),
+            rng,
+            tried: BTreeSet::new(),
+            last_round: None,
+            last_rotation: Instant::ZERO,
+            next: None,
+        }
+    }
+
+    /// When to call [`Choker::decide`], if nothing happens before; `None` while nobody waits.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Decides anew: to be called when the time of [`Choker::poll_timeout`] has come, a peer begins or ceases
+    /// to be interested, or one that was unchoked is gone. `peers` are all there are, `sent` is the payload that
+    /// went to all of them so far, bytes.
+    pub fn decide(&mut self, now: Instant, sent: u64, peers: &[Standing]) -> Changes {
+        let is_anybody_waiting = peers.iter().any(Standing::is_waiting);
+        if !is_anybody_waiting {
+            self.next = None;
+            return Changes::default();
+        }
+        let holders: BTreeSet<ConnectionId> =
+            peers.iter().filter(|peer| peer.has_slot()).map(|peer| peer.connection).collect();
+        self.tried.retain(|tried| holders.contains(tried));
+        let is_round = self.last_round.is_none_or(|last| last + ROUND <= now);
+        let served = if is_round { self.hold_round(now, sent, peers) } else { self.fill(now, peers) };
+        self.set_next(now, peers, &served);
+        changes(now, peers, &served)
+    }
+
+    /// How many may be unchoked at once: with no regular slot, nobody is tried out either.
+    fn seats(&self) -> usize {
+        match self.slots.count() {
+            0 => 0,
+            count => count + 1,
+        }
+    }
+
+    fn hold_round(&mut self, now: Instant, sent: u64, peers: &[Standing]) -> Served {
+        self.last_round = Some(now);
+        self.slots.on_round(now, sent);
+        let is_rotation = self.last_rotation + ROTATION <= now;
+        let mut served = Served::new(self.seats());
+        let fresh = peers.iter().filter(|peer| peer.has_slot() && !peer.may_change(now));
+        fresh.for_each(|peer| served.add_beyond(peer.connection));
+        for peer in regular(now, peers, self.slots.count()) {
+            served.add(peer.connection);
+            self.tried.remove(&peer.connection);
+        }
+        if is_rotation {
+            self.tried.clear();
+        }
+        for idle in peers.iter().filter(|peer| peer.is_idle(now)) {
+            self.tried.remove(&idle.connection);
+        }
+        self.tried.iter().for_each(|tried| served.add(*tried));
+        self.draw(now, peers, &mut served);
+        if is_rotation {
+            self.last_rotation = now;
+        }
+        served.add_rest(peers);
+        served
+    }
+
+    /// Between rounds: whoever has a slot keeps it, and what is free is taken.
+    fn fill(&mut self, now: Instant, peers: &[Standing]) -> Served {
+        let mut served = Served::new(self.seats());
+        peers.iter().filter(|peer| peer.has_slot()).for_each(|peer| served.add_beyond(peer.connection));
+        self.draw(now, peers, &mut served);
+        served.add_rest(peers);
+        served
+    }
+
+    /// Gives the seats that are left to peers that wait, at random.
+    fn draw(&mut self, now: Instant, peers: &[Standing], served: &mut Served) {
+        let is_drawn = |peer: &&Standing| peer.is_waiting() && peer.may_change(now);
+        let mut waiting: Vec<&Standing> =
+            peers.iter().filter(is_drawn).filter(|peer| !served.has(peer.connection)).collect();
+        let weight = |peer: &Standing| if peer.since >= self.last_rotation { NEWCOMER_WEIGHT } else { 1 };
+        while served.has_room() && !waiting.is_empty() {
+            let mut ticket = self.rng.below(waiting.iter().map(|peer| weight(peer)).sum());
+            let drawn = waiting.iter().position(|peer| {
+                let is_it = ticket < weight(peer);
+                ticket = ticket.saturating_sub(weight(peer));
+                is_it
+            });
+            let Some(drawn) = drawn else { return };
+            let peer = waiting.remove(drawn);
+            served.add(peer.connection);
+            self.tried.insert(peer.connection);
+        }
+    }
+
+    fn set_next(&mut self, now: Instant, peers: &[Standing], served: &Served) {
+        let left = || peers.iter().filter(|peer| peer.may_have_slot() && !served.has(peer.connection));
+        if left().next().is_none() {
+            self.next = None;
+            return;
+        }
+        let round = self.last_round.map_or(now, |last| last + ROUND);
+        // Seats are left only for peers that were choked a moment ago.
+        let change = left().map(Standing::may_change_at).min().filter(|at| served.has_room() && *at > now);
+        self.next = Some(change.map_or(round, |change| round.min(change)));
+    }
+}
+
+/// The peers that have a claim to a regular slot, the best first. Among equals whoever has one keeps it.
+fn regular(now: Instant, peers: &[Standing], slots: usize) -> Vec<&Standing> {
+    let has_claim = |peer: &&Standing| {
+        let is_possible = peer.has_slot() && !peer.is_idle(now) || peer.is_waiting() && peer.may_change(now);
+        is_possible && peer.rate() > ByteRate(0)
+    };
+    let mut regular: Vec<&Standing> = peers.iter().filter(has_claim).collect();
+    regular.sort_by_key(|peer| (std::cmp::Reverse(peer.rate()), !peer.is_unchoked, peer.connection));
+    regular.truncate(slots);
+    regular
+}
+
+/// Who is to be unchoked from here on.
+struct Served {
+    seats: usize,
+    peers: BTreeSet<ConnectionId>,
+}
+
+impl Served {
+    fn new(seats: usize) -> Served {
+        Served { seats, peers: BTreeSet::new() }
+    }
+
+    fn has(&self, peer: ConnectionId) -> bool {
+        self.peers.contains(&peer)
+    }
+
+    fn has_room(&self) -> bool {
+        self.peers.len() < self.seats
+    }
+
+    fn add(&mut self, peer: ConnectionId) {
+        if self.has_room() {
+            self.peers.insert(peer);
+        }
+    }
+
+    /// Adds a peer that must not be choked yet, whether there is room or not.
+    fn add_beyond(&mut self, peer: ConnectionId) {
+        self.peers.insert(peer);
+    }
+
+    /// Lets whoever is unchoked stay so while there is room: first those that have a use for it.
+    fn add_rest(&mut self, peers: &[Standing]) {
+        for wants in [true, false] {
+            let unchoked = peers.iter().filter(|peer| peer.is_unchoked && peer.has_slot() == wants);
+            unchoked.for_each(|peer| self.add(peer.connection));
+        }
+    }
+}
+
+/// The changes that lead to `served`. One that wants nothing may be choked at any time.
+fn changes(now: Instant, peers: &[Standing], served: &Served) -> Changes {
+    let is_choked = |peer: &&Standing| {
+        peer.is_unchoked && !served.has(peer.connection) && (!peer.has_slot() || peer.may_change(now))
+    };
+    let is_freed = |peer: &&Standing| !peer.is_unchoked && served.has(peer.connection);
+    let names = |peer: &Standing| peer.connection;
+    Changes {
+        choke: peers.iter().filter(is_choked).map(names).collect(),
+        unchoke: peers.iter().filter(is_freed).map(names).collect(),
+    }
+}

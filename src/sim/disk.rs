@@ -15,7 +15,9 @@ use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict};
+use crate::engine::disk_job::{
+    DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict,
+};
 
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]

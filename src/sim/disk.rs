@@ -15,7 +15,9 @@ use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Unproven, UnprovenFile, Verdict};
+use crate::engine::disk_job::{
+    DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict,
+};
 
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,7 @@ pub struct VirtualDisk {
     out: BTreeMap<PieceIndex, u64>,
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
+    remembers: bool,
     faults: Vec<String>,
 }
 
@@ -58,6 +61,7 @@ impl VirtualDisk {
             out: BTreeMap::new(),
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
+            remembers: false,
             faults: Vec::new(),
         }
     }
@@ -65,6 +69,12 @@ impl VirtualDisk {
     /// The same, with somebody else's data in the places of these files.
     pub fn with_foreign(self, foreign: BTreeSet<FileIndex>) -> VirtualDisk {
         VirtualDisk { foreign, ..self }
+    }
+
+    /// The same, with a journal that a session's sudden end does no harm: what was written is known again, and
+    /// needs no check.
+    pub fn remembering(self) -> VirtualDisk {
+        VirtualDisk { remembers: true, ..self }
     }
 
     /// The pieces that are right.
@@ -93,7 +103,11 @@ impl VirtualDisk {
         let (bytes, result) = match job {
             DiskJob::Open { torrent } => {
                 let is_blank = self.right.is_empty() && self.under_way.is_empty() && self.foreign.is_empty();
-                let existing = if is_blank { Existing::Nothing } else { Existing::Something };
+                let existing = match (is_blank, self.remembers) {
+                    (true, _) => Existing::Nothing,
+                    (false, true) => Existing::Known(Box::new(self.known())),
+                    (false, false) => Existing::Something,
+                };
                 (0, DiskResult::Opened { torrent, result: Ok(existing) })
             }
             DiskJob::Check { torrent, pieces } => {
@@ -131,6 +145,17 @@ impl VirtualDisk {
     pub fn power_off(&mut self) {
         self.out.clear();
         self.free_at = Instant::ZERO;
+    }
+
+    fn known(&self) -> Resume {
+        let written = |(piece, stored): (&PieceIndex, &Vec<Option<BlockData>>)| {
+            (*piece, stored.iter().map(Option::is_some).collect())
+        };
+        Resume {
+            have: self.right.clone(),
+            unsure: Bitfield::empty(self.right.len()),
+            written: self.under_way.iter().map(written).collect(),
+        }
     }
 
     fn check(&mut self, pieces: Range<u32>) -> (u64, Vec<PieceIndex>) {

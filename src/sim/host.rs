@@ -45,6 +45,8 @@ pub struct HostPlan {
     pub has: Bitfield,
     /// Files in whose places its disk has somebody else's data.
     pub foreign: BTreeSet<FileIndex>,
+    /// Whether its disk remembers what was written when its session ends.
+    pub remembers: bool,
     /// Its session's settings.
     pub settings: Arc<Settings>,
     /// Announce URLs.

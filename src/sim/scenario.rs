@@ -32,6 +32,7 @@ pub struct Scenario {
     disk: DiskSpeed,
     spread: Duration,
     is_uneven: bool,
+    remembers: bool,
     roles: Vec<Role>,
 }
 
@@ -71,6 +72,7 @@ impl Scenario {
             disk: DiskSpeed::default(),
             spread: Duration::ZERO,
             is_uneven: false,
+            remembers: false,
             roles: Vec::new(),
         }
     }
@@ -160,6 +162,12 @@ impl Scenario {
         self
     }
 
+    /// Disks that remember what was written when their session ends.
+    pub fn remembering(mut self) -> Scenario {
+        self.remembers = true;
+        self
+    }
+
     /// The world with its hosts, each to be switched on.
     pub fn build(&self) -> Result<Swarm, LayoutError> {
         let rng = Rng::from_number(self.seed);
@@ -193,6 +201,7 @@ impl Scenario {
                 disk: self.disk,
                 has,
                 foreign,
+                remembers: self.remembers,
                 settings,
                 trackers: vec![vec![Tracker::URL.to_owned()]],
                 peers: Vec::new(),

@@ -87,9 +87,10 @@ impl World {
 
     /// Adds a host with a session. It is switched off.
     pub fn add_session(&mut self, plan: HostPlan) -> HostId {
+        let disk = VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone());
+        let disk = disk.with_foreign(plan.foreign.clone());
         let node = Node {
-            disk: VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone())
-                .with_foreign(plan.foreign.clone()),
+            disk: if plan.remembers { disk.remembering() } else { disk },
             session: None,
             watch: Watch::default(),
             armed: None,

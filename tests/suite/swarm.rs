@@ -144,6 +144,35 @@ fn leechers_that_leave_and_come_back_go_on_where_they_were() {
     });
 }
 
+#[test]
+fn a_leecher_that_is_killed_again_and_again_fetches_only_what_was_under_way() {
+    with_seeds(1..=10, |seed| {
+        // Pieces of 64 blocks, so that most of what is lost would be blocks of unfinished pieces.
+        let scenario = Scenario::new(seed).files(&[16 << 20], 1 << 20).remembering();
+        let mut swarm = build(&scenario.seeds(3).leechers(1).uneven_lines());
+        let leecher = swarm.leechers[0];
+        let mut received = 0;
+        for round in 0..5 {
+            let is_on_its_way = |world: &World| {
+                world.snapshot(leecher, Detail::Totals).is_some_and(|torrent| torrent.downloaded > 2 << 20)
+            };
+            assert!(swarm.world.run_until(10 * MINUTE, is_on_its_way), "round {round} fetches nothing");
+            received += swarm.world.snapshot(leecher, Detail::Totals).unwrap().downloaded;
+            let departure = if round % 2 == 0 { Departure::Off } else { Departure::Lost };
+            swarm.world.stop_in(leecher, Duration::ZERO, departure);
+            swarm.world.run_for(Duration::from_secs(3));
+            swarm.world.start_in(leecher, Duration::ZERO);
+            swarm.world.run_for(Duration::from_secs(1));
+        }
+        finishes(&mut swarm, 20 * MINUTE);
+        received += swarm.world.snapshot(leecher, Detail::Totals).unwrap().downloaded;
+        let lost = received - (16 << 20);
+        // A second's worth of blocks waits for its run, of a piece from each seed, at each of the five ends.
+        assert!(lost < 5 * 3 * (1 << 20), "{lost} bytes were fetched again");
+        assert_eq!(banned(&swarm.world), [], "blocks of an earlier run are nobody's fault");
+    });
+}
+
 /// One leecher, honest seeds and liars of one kind: the leecher finishes, and no honest peer is banned.
 fn survives(seed: u64, lie: Lie, links: LinkKind) -> Swarm {
     let scenario = Scenario::new(seed).links(links).seeds(2).leechers(2);
@@ -285,6 +314,9 @@ fn anything(seed: u64) -> Swarm {
     let mut scenario = Scenario::new(seed).files(&lengths, piece_length).settings(settings).line(line);
     scenario = scenario.disk(disk).links(links).uneven_lines().spread(millis(&mut rng, 20_000));
     scenario = scenario.seeds(1 + rng.below(2)).leechers(1 + rng.below(8));
+    if rng.below(2) == 0 {
+        scenario = scenario.remembering();
+    }
     for _ in 0..rng.below(3) {
         let lies = [
             Lie::BadBlocks { every: 1 + rng.below(20) as u32 },

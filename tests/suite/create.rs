@@ -213,12 +213,16 @@ fn a_file_that_grows_meanwhile_is_an_error() {
                 file.write_all(b"more").unwrap();
             }
         });
-        let start = fs::metadata(dir.join("t/growing")).unwrap().len();
-        while fs::metadata(dir.join("t/growing")).unwrap().len() == start {
-            std::thread::yield_now();
-        }
-        let (code, _, stderr) = run_here(dir, &["create", "t"], b"");
+        // On a busy machine nothing may be written while one torrent is made: then that one is right.
+        let stderr = (0..200).find_map(|_| {
+            let (code, _, stderr) = run_here(dir, &["create", "t"], b"");
+            match code {
+                0 => fs::remove_file(dir.join("t.torrent")).map(|()| None).expect("it was made"),
+                _ => Some((code, stderr)),
+            }
+        });
         is_done.store(true, Ordering::Relaxed);
+        let (code, stderr) = stderr.expect("a file that grows all the time is noticed");
         assert_eq!(code, 17, "{stderr}");
         assert!(stderr.contains("t/growing: it changed while it was being read"), "{stderr}");
     });
@@ -296,10 +300,10 @@ fn verify_names_what_is_wrong_with_its_bytes() {
         let args = [&["verify", "t.torrent"], path].concat();
         let (code, stdout, stderr) = run_here(dir, &args, b"");
         assert_eq!((code, stdout.as_str()), (32, expected), "{args:?}: {stderr}");
-        assert!(stderr.contains("t: 10 of 17 pieces are right"), "{stderr}");
+        assert!(stderr.contains("t: 9 of 17 pieces are right"), "{stderr}");
     }
     let report = json(dir, &["verify", "t.torrent", "--json"], 32);
-    assert_eq!((&report["complete"], &report["pieces_right"]), (&false.into(), &10.into()));
+    assert_eq!((&report["complete"], &report["pieces_right"]), (&false.into(), &9.into()));
     assert_eq!(report["files"][1]["status"], "bad");
     let bad = serde_json::json!([{ "offset": 0, "length": 32768 }, { "offset": 49152, "length": 16384 }]);
     assert_eq!(report["files"][1]["bad"], bad);

@@ -54,7 +54,6 @@ impl Settings {
             families: (v4, v6),
             memory: args.limits.memory,
             slots: args.limits.slots,
-            seed: args.seed,
             ..engine::settings::Settings::default()
         };
         if let Some(peers) = args.limits.max_peers.map(usize::from) {
@@ -164,7 +163,6 @@ mod tests {
         assert_eq!((client.engine.memory, client.check_threads), (8 << 20, Some(1)));
         assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
         assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
-        assert!(!client.engine.seed);
     }
 
     #[test]

@@ -35,8 +35,6 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long a peer may be silent.
     pub peer_timeout: Duration,
-    /// Whether a complete torrent stays to serve.
-    pub seed: bool,
     /// Peers per announce.
     pub numwant: u32,
 }
@@ -54,7 +52,6 @@ impl Default for Settings {
             check_jobs: 4,
             handshake_timeout: Duration::from_secs(10),
             peer_timeout: Duration::from_secs(120),
-            seed: true,
             numwant: 200,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::hashing::{Hashing, speed};
-use super::written;
+use super::{on_screen, written};
 use crate::base::file_map::FileMap;
 use crate::base::hash::Sha1Hash;
 use crate::base::layout::Layout;
@@ -32,16 +32,8 @@ use crate::runtime::hash_files::{Payload, Source, Strictness};
 const NAMED: usize = 20;
 
 /// Runs the command.
-pub fn create(args: &CreateArgs, mut env: Env) -> ExitCode {
-    let stderr = std::mem::replace(&mut env.stderr, Box::new(std::io::sink()));
-    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, &args.output_flags);
-    match run(args, &mut env, &screen) {
-        Ok(()) => ExitCode::Ok,
-        Err(error) => {
-            screen.error(&error);
-            error.code
-        }
-    }
+pub fn create(args: &CreateArgs, env: Env) -> ExitCode {
+    on_screen(args, &args.output_flags, env, run)
 }
 
 fn run(args: &CreateArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError> {

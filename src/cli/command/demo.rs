@@ -152,8 +152,8 @@ fn start_tracker() -> io::Result<TrackerServer> {
     TrackerServer::start(address, TrackerServerSettings::default(), Rng::from_seed(rand::random()))
 }
 
-fn client_settings(seed: bool) -> ClientSettings {
-    let engine = engine::settings::Settings { seed, ..engine::settings::Settings::default() };
+fn client_settings() -> ClientSettings {
+    let engine = engine::settings::Settings::default();
     ClientSettings {
         ports: None,
         listen: Listen { v4: true, v6: false, loopback_only: true },
@@ -171,7 +171,7 @@ fn target(dir: PathBuf) -> Target {
 
 fn settings(dir: PathBuf) -> Settings {
     Settings {
-        client: client_settings(false),
+        client: client_settings(),
         disk: target(dir),
         name: None,
         peers: Vec::new(),
@@ -187,7 +187,7 @@ struct Seed(Client);
 
 impl Seed {
     fn start(metainfo: &Metainfo, dir: PathBuf) -> Result<Seed, CliError> {
-        let client = Client::start(client_settings(true))
+        let client = Client::start(client_settings())
             .map_err(|error| CliError::new(ExitCode::Network, error.to_string()))?;
         client.add(NewTorrent {
             metainfo: Arc::new(metainfo.clone()),

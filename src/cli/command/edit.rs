@@ -2,7 +2,7 @@
 //! gives another one, and says so.
 
 use super::create::not_written;
-use super::{torrent_bytes, written};
+use super::{on_screen, torrent_bytes, written};
 use crate::cli::args::EditArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
@@ -12,16 +12,8 @@ use crate::cli::torrent_file;
 use crate::metainfo::edit::Edit;
 
 /// Runs the command.
-pub fn edit(args: &EditArgs, mut env: Env) -> ExitCode {
-    let stderr = std::mem::replace(&mut env.stderr, Box::new(std::io::sink()));
-    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, &args.output_flags);
-    match run(args, &mut env, &screen) {
-        Ok(()) => ExitCode::Ok,
-        Err(error) => {
-            screen.error(&error);
-            error.code
-        }
-    }
+pub fn edit(args: &EditArgs, env: Env) -> ExitCode {
+    on_screen(args, &args.output_flags, env, run)
 }
 
 fn run(args: &EditArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError> {

@@ -12,12 +12,32 @@ pub mod verify;
 use std::io;
 use std::path::Path;
 
+use super::args::Output as OutputFlags;
 use super::env::Env;
 use super::error::CliError;
 use super::exit_code::ExitCode;
+use super::output::Screen;
 use super::target::refused;
 use super::torrent_file;
 use crate::metainfo::Metainfo;
+
+/// Runs a command that says how it goes, and tells what stopped it.
+fn on_screen<A>(
+    args: &A,
+    output_flags: &OutputFlags,
+    mut env: Env,
+    run: impl FnOnce(&A, &mut Env, &Screen) -> Result<(), CliError>,
+) -> ExitCode {
+    let stderr = std::mem::replace(&mut env.stderr, Box::new(io::sink()));
+    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, output_flags);
+    match run(args, &mut env, &screen) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            screen.error(&error);
+            error.code
+        }
+    }
+}
 
 /// The outcome of writing results to standard output.
 pub(super) fn written(result: io::Result<()>) -> Result<(), CliError> {

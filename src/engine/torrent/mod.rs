@@ -133,7 +133,7 @@ impl Torrent {
     /// A torrent whose data is looked for at once.
     pub(super) fn new(ctx: &mut Context<'_>, id: TorrentId, spec: TorrentSpec, rng: Rng) -> Torrent {
         ctx.actions.push_back(Action::Disk(DiskJob::Open { torrent: id }));
-        Torrent { id, state: State::Opening(Box::new(Opening::new(ctx, id, spec, rng))) }
+        Torrent { id, state: State::Opening(Box::new(Opening::new(id, spec, rng))) }
     }
 
     /// Whether a handshake with this info-hash is meant for it.
@@ -216,7 +216,7 @@ impl Torrent {
     /// People name peers.
     pub(super) fn add_peers(&mut self, ctx: &mut Context<'_>, addresses: &[SocketAddr]) {
         match &mut self.state {
-            State::Opening(opening) => opening.add_peers(ctx.now, addresses),
+            State::Opening(opening) => opening.add_peers(addresses),
             State::Active(active) => active.add_peers(ctx, addresses),
             State::Ended(_) => {}
         }

@@ -12,7 +12,6 @@ use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
-use crate::base::time::Instant;
 use crate::engine::action::Action;
 use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing};
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -55,7 +54,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(_ctx: &Context<'_>, id: TorrentId, spec: TorrentSpec, rng: Rng) -> Opening {
+    pub(super) fn new(id: TorrentId, spec: TorrentSpec, rng: Rng) -> Opening {
         let none = Bitfield::empty(spec.layout.piece_count());
         Opening {
             id,
@@ -98,7 +97,7 @@ impl Opening {
         std::mem::take(&mut self.written)
     }
 
-    pub(super) fn add_peers(&mut self, _now: Instant, addresses: &[SocketAddr]) {
+    pub(super) fn add_peers(&mut self, addresses: &[SocketAddr]) {
         let room = crate::base::limit::KNOWN_PEERS - self.peers.len().min(crate::base::limit::KNOWN_PEERS);
         self.peers.extend(addresses.iter().take(room));
     }

@@ -142,7 +142,7 @@ fn usage_error(error: &clap::Error) -> CliError {
     let is_said =
         |line: &&str| !line.is_empty() && !line.starts_with("For more") && !line.contains("as a value");
     let message: Vec<&str> = lines.filter(is_said).collect();
-    CliError::usage(message.join(" ")).with_hint("btget --help lists all options")
+    CliError::usage(message.join(" ").replace(" tip: ", "; ")).with_hint("btget --help lists all options")
 }
 
 fn matches<A: Args>(

@@ -14,6 +14,11 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+#[cfg(target_os = "linux")]
+pub mod lease;
+#[cfg(not(target_os = "linux"))]
+#[path = "door/no_lease.rs"]
+pub mod lease;
 pub mod reading;
 
 /// A handle on the download folder.

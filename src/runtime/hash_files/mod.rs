@@ -5,6 +5,7 @@
 //! (`medium`). Memory is bounded whatever the length of pieces. What lies below a folder is found by [`tree`];
 //! where a torrent's files are, by [`locate`]. Nothing is ever written.
 
+mod files;
 pub mod locate;
 mod medium;
 pub mod tree;

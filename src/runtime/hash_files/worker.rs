@@ -1,24 +1,18 @@
 //! One thread's share: claims neighbouring pieces, reads and hashes them side by side.
 //!
-//! Short pieces are read together in one go, long ones in steps, each at its own place. A file stays open
-//! while it is in use, and what it is is compared at both ends of that time, so that no digest is of two
-//! states of a file.
+//! Short pieces are taken together in one go, long ones in steps, each at its own place.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::medium::Medium;
-use super::{HashError, Payload, Progress, Source, Strictness};
+use super::files::{Bytes, Files, Lane};
+use super::{HashError, Payload, Progress, Source};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::{self, Run, RunningHash};
-use crate::runtime::disk::door::Found;
-use crate::runtime::disk::door::reading::{ReadingDoor, found};
 use crate::runtime::disk::{next_data, sha1_of_zeros};
 
 /// Long pieces that are hashed side by side.
@@ -27,13 +21,13 @@ const LANES: usize = 16;
 const BUFFER: usize = 2 * 1024 * 1024;
 const BUFFERS: usize = 32 * 1024 * 1024;
 /// What is read ahead for each lane at least, bytes.
-const AHEAD: u64 = 1024 * 1024;
-/// Stretches that are worth reading ahead, bytes.
-const READ_AHEAD_MIN: u64 = 128 * 1024;
+pub(super) const AHEAD: u64 = 1024 * 1024;
+/// What is looked at of each lane in one step, bytes, where nothing has to be read.
+const WINDOW: u64 = 1024 * 1024;
 /// Pieces under way at once on a rotating disk, bytes: its heads stay near.
 const ROTATING_WINDOW: u64 = 16 * 1024 * 1024;
 /// Files that a worker keeps open: for each lane the one that it is in and the one that is read ahead.
-const OPEN_FILES: usize = 2 * LANES + 2;
+pub(super) const OPEN_FILES: usize = 2 * LANES + 2;
 
 /// Hands out pieces, in order, to all workers.
 pub(super) struct Claims {
@@ -106,23 +100,9 @@ enum Look {
     Data,
 }
 
-/// A piece, or several that follow each other, on the way through the buffer.
-struct Lane {
-    piece: PieceIndex,
-    next: u64,
-    end: u64,
-    /// Up to where the disk has been told to read ahead.
-    advised: u64,
-    /// How far ahead it should be, bytes.
-    ahead: u64,
-    hash: RunningHash,
-    is_there: bool,
-}
-
 impl<'a> Worker<'a> {
     pub(super) fn new(payload: &'a Payload, claims: &'a Claims, progress: &'a Progress) -> Worker<'a> {
-        let door = ReadingDoor::new(payload.door.clone());
-        let files = Files { payload, door, open: Vec::new(), faults: BTreeMap::new() };
+        let files = Files::new(payload);
         let buffer = vec![0; claims.buffer];
         Worker { payload, claims, progress, files, buffer, digests: Vec::new() }
     }
@@ -136,7 +116,7 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn into_hashed(self) -> (Vec<(PieceIndex, Sha1Hash)>, BTreeMap<FileIndex, io::Error>) {
-        (self.digests, self.files.faults)
+        (self.digests, self.files.into_faults())
     }
 
     fn hash(&mut self, pieces: Range<u32>) -> Result<(), HashError> {
@@ -200,16 +180,16 @@ impl<'a> Worker<'a> {
         let ahead = 2 * length as u64;
         let mut lane = Lane::new(*first, range.start..range.start + ahead, ahead);
         let reading = self.claims.reading();
-        let is_there = files.fill(&mut lane, &mut buffer[..length])?;
+        let bytes = files.next_bytes(&mut lane, length as u64, &mut buffer[..length])?;
         drop(reading);
-        if !is_there {
+        let Some(bytes) = bytes else {
             return match pieces {
                 [_] => self.step_done(length as u64),
                 // Which of them is it?
                 _ => pieces.iter().try_for_each(|piece| self.hash_together(&[*piece], buffer)),
             };
-        }
-        let mut rest = &buffer[..length];
+        };
+        let mut rest = bytes.get();
         let mut slices = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let (bytes, after) = rest.split_at(layout.piece_len(*piece) as usize);
@@ -235,24 +215,31 @@ impl<'a> Worker<'a> {
         }
         let step = buffer.len() / lanes.len().max(1);
         while lanes.iter().any(|lane| lane.next < lane.end) {
-            let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
+            let mut ready: Vec<(&mut RunningHash, Bytes<'_>)> = Vec::with_capacity(lanes.len());
             let mut count = 0;
             let reading = self.claims.reading();
             for (lane, buffer) in lanes.iter_mut().zip(buffer.chunks_exact_mut(step)) {
-                let length = (lane.end - lane.next).min(step as u64) as usize;
-                if length == 0 {
+                let left = lane.end - lane.next;
+                if left == 0 {
                     continue;
                 }
-                if self.files.fill(lane, &mut buffer[..length])? {
-                    count += length as u64;
-                    read.push((&mut lane.hash, [&buffer[..length]]));
-                } else {
-                    count += lane.end - lane.next;
-                    (lane.is_there, lane.next) = (false, lane.end);
+                let part = &mut buffer[..left.min(step as u64) as usize];
+                match self.files.next_bytes(lane, left.min(WINDOW), part)? {
+                    Some(bytes) => {
+                        count += bytes.get().len() as u64;
+                        ready.push((&mut lane.hash, bytes));
+                    }
+                    None => {
+                        count += left;
+                        (lane.is_there, lane.next) = (false, lane.end);
+                    }
                 }
             }
             drop(reading);
-            let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
+            let (hashes, slices): (Vec<_>, Vec<_>) =
+                ready.iter_mut().map(|(hash, bytes)| (&mut **hash, [bytes.get()])).unzip();
+            let mut runs: Vec<Run<'_>> =
+                hashes.into_iter().zip(&slices).map(|(hash, bytes)| Run { hash, bytes }).collect();
             hashing::advance(&mut runs);
             self.step_done(count)?;
         }
@@ -266,170 +253,3 @@ impl<'a> Worker<'a> {
         if self.progress.is_stopped() { Err(HashError::Stopped) } else { Ok(()) }
     }
 }
-
-impl Lane {
-    fn new(piece: PieceIndex, range: Range<u64>, ahead: u64) -> Lane {
-        let hash = RunningHash::default();
-        let (start, end) = (range.start, range.end);
-        Lane { piece, next: start, end, advised: start, ahead, hash, is_there: true }
-    }
-}
-
-/// The files that a worker has open.
-struct Files<'a> {
-    payload: &'a Payload,
-    door: ReadingDoor,
-    /// The one used last stands last.
-    open: Vec<Open>,
-    faults: BTreeMap<FileIndex, io::Error>,
-}
-
-struct Open {
-    index: FileIndex,
-    file: File,
-    /// It may have holes.
-    is_sparse: bool,
-}
-
-impl Files<'_> {
-    /// Fills `part` from the lane's place on, and moves the lane behind it. False when it is not all there.
-    fn fill(&mut self, lane: &mut Lane, part: &mut [u8]) -> Result<bool, HashError> {
-        self.advise(lane)?;
-        let payload = self.payload;
-        let end = lane.next + part.len() as u64;
-        let mut rest = part;
-        for slice in payload.file_map.slices(lane.next..end) {
-            let (part, after) = rest.split_at_mut(slice.length as usize);
-            rest = after;
-            if payload.sources[slice.file.index()] == Source::Zeros {
-                part.fill(0);
-                continue;
-            }
-            let Some(open) = self.find(slice.file)? else { return Ok(false) };
-            let slice_end = slice.offset + slice.length;
-            if open.is_sparse && next_data(&open.file, slice.offset).is_none_or(|data| data >= slice_end) {
-                part.fill(0);
-            } else if let Err(error) = open.file.read_exact_at(part, slice.offset) {
-                self.fault(slice.file, error)?;
-                return Ok(false);
-            }
-        }
-        lane.next = end;
-        Ok(rest.is_empty())
-    }
-
-    /// Has the disk read on ahead of the lane, within the file that it is in.
-    fn advise(&mut self, lane: &mut Lane) -> Result<(), HashError> {
-        if lane.advised >= lane.end || lane.next + lane.ahead / 2 <= lane.advised {
-            return Ok(());
-        }
-        let payload = self.payload;
-        let start = lane.advised.max(lane.next);
-        let until = (lane.next + lane.ahead).max(start + 1).min(lane.end);
-        lane.advised = until;
-        // A small file comes whole with its first read.
-        let slice = payload.file_map.slices(start..until).find(|slice| slice.length >= READ_AHEAD_MIN);
-        let Some(slice) = slice else { return Ok(()) };
-        lane.advised = payload.file_map.files()[slice.file.index()].offset + slice.offset + slice.length;
-        let is_quick = match &payload.sources[slice.file.index()] {
-            Source::File { seen, .. } => payload.media.medium(seen.identity.0) == Medium::Memory,
-            Source::Zeros | Source::Absent => true,
-        };
-        if !is_quick && let Some(open) = self.find(slice.file)? {
-            read_ahead(&open.file, slice.offset, slice.length);
-        }
-        Ok(())
-    }
-
-    /// The file, open. `None` when it can't be opened and that is no error.
-    fn find(&mut self, index: FileIndex) -> Result<Option<&Open>, HashError> {
-        if let Some(place) = self.open.iter().rposition(|open| open.index == index) {
-            self.open[place..].rotate_left(1);
-            return Ok(self.open.last());
-        }
-        let Source::File { path, seen } = &self.payload.sources[index.index()] else { return Ok(None) };
-        if self.faults.contains_key(&index) {
-            return Ok(None);
-        }
-        if self.open.len() >= OPEN_FILES {
-            let oldest = self.open.remove(0);
-            self.close(&oldest)?;
-        }
-        let (file, now) = match self.door.open(path) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.fault(index, error)?;
-                return Ok(None);
-            }
-        };
-        self.compare(index, &now)?;
-        let medium = self.payload.media.medium(now.identity.0);
-        if medium != Medium::Memory && seen.length > AHEAD {
-            expect_sequence(&file);
-        }
-        self.open.push(Open { index, file, is_sparse: now.allocated < now.length });
-        Ok(self.open.last())
-    }
-
-    fn close_all(&mut self) -> Result<(), HashError> {
-        std::mem::take(&mut self.open).iter().try_for_each(|open| self.close(open))
-    }
-
-    /// What was read of a file counts only if it is now what it was.
-    fn close(&mut self, open: &Open) -> Result<(), HashError> {
-        if self.payload.strictness == Strictness::Lenient {
-            return Ok(());
-        }
-        match found(&open.file) {
-            Ok(now) => self.compare(open.index, &now),
-            Err(error) => self.fault(open.index, error),
-        }
-    }
-
-    fn compare(&self, index: FileIndex, now: &Found) -> Result<(), HashError> {
-        let is_same = |seen: &Found| {
-            (seen.length, seen.modified, seen.identity) == (now.length, now.modified, now.identity)
-        };
-        match &self.payload.sources[index.index()] {
-            Source::File { path, seen }
-                if self.payload.strictness == Strictness::Strict && !is_same(seen) =>
-            {
-                Err(HashError::Changed { path: self.payload.dir.join(path) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn fault(&mut self, index: FileIndex, error: io::Error) -> Result<(), HashError> {
-        let Source::File { path, .. } = &self.payload.sources[index.index()] else { return Ok(()) };
-        let path = self.payload.dir.join(path);
-        match (self.payload.strictness, error.kind()) {
-            (Strictness::Strict, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
-                Err(HashError::Changed { path })
-            }
-            (Strictness::Strict, _) => Err(HashError::Unreadable { path, error }),
-            (Strictness::Lenient, _) => {
-                self.faults.entry(index).or_insert(error);
-                Ok(())
-            }
-        }
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn read_ahead(file: &File, offset: u64, length: u64) {
-    // Advice only: the read itself tells what is wrong.
-    let _ =
-        rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(length), rustix::fs::Advice::WillNeed);
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn expect_sequence(file: &File) {
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn read_ahead(_: &File, _: u64, _: u64) {}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn expect_sequence(_: &File) {}

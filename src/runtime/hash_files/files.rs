@@ -1,0 +1,270 @@
+//! The files that a worker has open, and how it comes to their bytes.
+//!
+//! A file stays open while it is in use, and what it is is compared at both ends of that time, so that no digest
+//! is of two states of a file. What lies in memory is looked at where it is, if nobody is about to write to it;
+//! everything else is read, with the disk told of it ahead.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use super::medium::Medium;
+use super::worker::{AHEAD, OPEN_FILES};
+use super::{HashError, Payload, Source, Strictness};
+use crate::base::index::{FileIndex, PieceIndex};
+use crate::hashing::RunningHash;
+use crate::runtime::disk::door::Found;
+use crate::runtime::disk::door::lease::{Lease, Mapped};
+use crate::runtime::disk::door::reading::{ReadingDoor, found};
+use crate::runtime::disk::next_data;
+
+/// Stretches that are worth reading ahead, bytes.
+const READ_AHEAD_MIN: u64 = 128 * 1024;
+/// Files shorter than this come as quickly by reading, bytes.
+const LEASED_MIN: u64 = 1024 * 1024;
+
+/// A piece, or several that follow each other, on the way through the buffer.
+pub(super) struct Lane {
+    pub(super) piece: PieceIndex,
+    pub(super) next: u64,
+    pub(super) end: u64,
+    /// Up to where the disk has been told to read ahead.
+    advised: u64,
+    /// How far ahead it should be, bytes.
+    ahead: u64,
+    pub(super) hash: RunningHash,
+    pub(super) is_there: bool,
+}
+
+/// What a lane takes next.
+pub(super) enum Bytes<'b> {
+    Read(&'b [u8]),
+    InPlace(Mapped),
+}
+
+impl Bytes<'_> {
+    pub(super) fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Read(bytes) => bytes,
+            Bytes::InPlace(mapped) => mapped.bytes(),
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn new(piece: PieceIndex, range: Range<u64>, ahead: u64) -> Lane {
+        let hash = RunningHash::default();
+        let (start, end) = (range.start, range.end);
+        Lane { piece, next: start, end, advised: start, ahead, hash, is_there: true }
+    }
+}
+
+/// The files that a worker has open.
+pub(super) struct Files<'a> {
+    payload: &'a Payload,
+    door: ReadingDoor,
+    /// The one used last stands last.
+    open: Vec<Open>,
+    faults: BTreeMap<FileIndex, io::Error>,
+}
+
+pub(super) struct Open {
+    index: FileIndex,
+    pub(super) file: Arc<File>,
+    /// It may have holes.
+    is_sparse: bool,
+    /// It is in memory, and nobody writes to it.
+    lease: Option<Arc<Lease>>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(payload: &'a Payload) -> Files<'a> {
+        let door = ReadingDoor::new(payload.door.clone());
+        Files { payload, door, open: Vec::new(), faults: BTreeMap::new() }
+    }
+
+    /// Files that could not be read, and why.
+    pub(super) fn into_faults(self) -> BTreeMap<FileIndex, io::Error> {
+        self.faults
+    }
+
+    /// The lane's next bytes: `window` of them where they lie if that is possible, else as many as `part` has, read
+    /// into it. Moves the lane behind them. `None` when they are not all there.
+    pub(super) fn next_bytes<'b>(
+        &mut self,
+        lane: &mut Lane,
+        window: u64,
+        part: &'b mut [u8],
+    ) -> Result<Option<Bytes<'b>>, HashError> {
+        if let Some(mapped) = self.in_place(lane.next..lane.next + window)? {
+            lane.next += window;
+            return Ok(Some(Bytes::InPlace(mapped)));
+        }
+        Ok(self.read(lane, part)?.then_some(Bytes::Read(part)))
+    }
+
+    /// Bytes of one file that lies in memory and that nobody is about to write to.
+    fn in_place(&mut self, range: Range<u64>) -> Result<Option<Mapped>, HashError> {
+        let payload = self.payload;
+        let slice = payload.file_map.slices(range.clone()).next();
+        let Some(slice) = slice.filter(|slice| slice.length == range.end - range.start) else {
+            return Ok(None);
+        };
+        let Some(open) = self.find(slice.file)? else { return Ok(None) };
+        let Some(lease) = &open.lease else { return Ok(None) };
+        let mapped = lease.map(slice.offset..slice.offset + slice.length).ok();
+        if mapped.is_none() {
+            // Somebody waits to write to it: what they leave is read, and found to be another file.
+            open.lease = None;
+        }
+        Ok(mapped)
+    }
+
+    /// Fills `part` from the lane's place on, and moves the lane behind it. False when it is not all there.
+    fn read(&mut self, lane: &mut Lane, part: &mut [u8]) -> Result<bool, HashError> {
+        self.advise(lane)?;
+        let payload = self.payload;
+        let end = lane.next + part.len() as u64;
+        let mut rest = part;
+        for slice in payload.file_map.slices(lane.next..end) {
+            let (part, after) = rest.split_at_mut(slice.length as usize);
+            rest = after;
+            if payload.sources[slice.file.index()] == Source::Zeros {
+                part.fill(0);
+                continue;
+            }
+            let Some(open) = self.find(slice.file)? else { return Ok(false) };
+            let slice_end = slice.offset + slice.length;
+            if open.is_sparse && next_data(&open.file, slice.offset).is_none_or(|data| data >= slice_end) {
+                part.fill(0);
+            } else if let Err(error) = open.file.read_exact_at(part, slice.offset) {
+                self.fault(slice.file, error)?;
+                return Ok(false);
+            }
+        }
+        lane.next = end;
+        Ok(rest.is_empty())
+    }
+
+    /// Has the disk read on ahead of the lane, within the file that it is in.
+    pub(super) fn advise(&mut self, lane: &mut Lane) -> Result<(), HashError> {
+        if lane.advised >= lane.end || lane.next + lane.ahead / 2 <= lane.advised {
+            return Ok(());
+        }
+        let payload = self.payload;
+        let start = lane.advised.max(lane.next);
+        let until = (lane.next + lane.ahead).max(start + 1).min(lane.end);
+        lane.advised = until;
+        // A small file comes whole with its first read.
+        let slice = payload.file_map.slices(start..until).find(|slice| slice.length >= READ_AHEAD_MIN);
+        let Some(slice) = slice else { return Ok(()) };
+        lane.advised = payload.file_map.files()[slice.file.index()].offset + slice.offset + slice.length;
+        let is_quick = match &payload.sources[slice.file.index()] {
+            Source::File { seen, .. } => payload.media.medium(seen.identity.0) == Medium::Memory,
+            Source::Zeros | Source::Absent => true,
+        };
+        if !is_quick && let Some(open) = self.find(slice.file)? {
+            read_ahead(&open.file, slice.offset, slice.length);
+        }
+        Ok(())
+    }
+
+    /// The file, open. `None` when it can't be opened and that is no error.
+    pub(super) fn find(&mut self, index: FileIndex) -> Result<Option<&mut Open>, HashError> {
+        if let Some(place) = self.open.iter().rposition(|open| open.index == index) {
+            self.open[place..].rotate_left(1);
+            return Ok(self.open.last_mut());
+        }
+        let Source::File { path, seen } = &self.payload.sources[index.index()] else { return Ok(None) };
+        if self.faults.contains_key(&index) {
+            return Ok(None);
+        }
+        if self.open.len() >= OPEN_FILES {
+            let oldest = self.open.remove(0);
+            self.close(&oldest)?;
+        }
+        let (file, now) = match self.door.open(path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.fault(index, error)?;
+                return Ok(None);
+            }
+        };
+        self.compare(index, &now)?;
+        let medium = self.payload.media.medium(now.identity.0);
+        if medium != Medium::Memory && seen.length > AHEAD {
+            expect_sequence(&file);
+        }
+        let is_sparse = now.allocated < now.length;
+        let is_leased = medium == Medium::Memory && !is_sparse && now.length >= LEASED_MIN;
+        let file = Arc::new(file);
+        let lease = is_leased.then(|| Lease::take(&file)).flatten();
+        self.open.push(Open { index, file, is_sparse, lease });
+        Ok(self.open.last_mut())
+    }
+
+    pub(super) fn close_all(&mut self) -> Result<(), HashError> {
+        std::mem::take(&mut self.open).iter().try_for_each(|open| self.close(open))
+    }
+
+    /// What was read of a file counts only if it is now what it was.
+    fn close(&mut self, open: &Open) -> Result<(), HashError> {
+        if self.payload.strictness == Strictness::Lenient {
+            return Ok(());
+        }
+        match found(&open.file) {
+            Ok(now) => self.compare(open.index, &now),
+            Err(error) => self.fault(open.index, error),
+        }
+    }
+
+    fn compare(&self, index: FileIndex, now: &Found) -> Result<(), HashError> {
+        let is_same = |seen: &Found| {
+            (seen.length, seen.modified, seen.identity) == (now.length, now.modified, now.identity)
+        };
+        match &self.payload.sources[index.index()] {
+            Source::File { path, seen }
+                if self.payload.strictness == Strictness::Strict && !is_same(seen) =>
+            {
+                Err(HashError::Changed { path: self.payload.dir.join(path) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fault(&mut self, index: FileIndex, error: io::Error) -> Result<(), HashError> {
+        let Source::File { path, .. } = &self.payload.sources[index.index()] else { return Ok(()) };
+        let path = self.payload.dir.join(path);
+        match (self.payload.strictness, error.kind()) {
+            (Strictness::Strict, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                Err(HashError::Changed { path })
+            }
+            (Strictness::Strict, _) => Err(HashError::Unreadable { path, error }),
+            (Strictness::Lenient, _) => {
+                self.faults.entry(index).or_insert(error);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn read_ahead(file: &File, offset: u64, length: u64) {
+    // Advice only: the read itself tells what is wrong.
+    let _ =
+        rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(length), rustix::fs::Advice::WillNeed);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn expect_sequence(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn read_ahead(_: &File, _: u64, _: u64) {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn expect_sequence(_: &File) {}

@@ -16,11 +16,16 @@ use crate::base::index::PieceIndex;
 use crate::engine::disk_job::DiskError;
 use crate::hashing::{self, Run, RunningHash};
 
+/// What is read ahead at once, bytes: pieces side by side are as many as fit, and no more than there are lanes.
+const WINDOW: u64 = 128 * 1024 * 1024;
+
 /// A check that is done bit by bit, so that other work gets its turn.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) pieces: Range<u32>,
     next: u32,
+    /// Pieces that are being read.
+    lanes: Vec<Lane>,
     right: Vec<PieceIndex>,
     /// SHA-1 of a full piece of zeros, once it is needed.
     zeros: Option<Sha1Hash>,
@@ -35,7 +40,7 @@ enum Look {
 
 impl Check {
     pub(super) fn new(pieces: Range<u32>) -> Check {
-        Check { next: pieces.start, pieces, right: Vec::new(), zeros: None }
+        Check { next: pieces.start, pieces, lanes: Vec::new(), right: Vec::new(), zeros: None }
     }
 
     /// Checks on until about `bytes` are read. The right pieces, once all are looked at.
@@ -47,31 +52,44 @@ impl Check {
     ) -> Result<Option<Vec<PieceIndex>>, DiskError> {
         let end = self.pieces.end.min(payload.storage.layout.piece_count());
         let mut left = bytes;
-        while self.next < end {
+        while self.next < end || !self.lanes.is_empty() {
             if left == 0 {
                 return Ok(None);
             }
-            let mut lanes = Vec::with_capacity(LANES);
-            while self.next < end && left > 0 && lanes.len() < LANES {
-                let lane = self.lane(payload, PieceIndex(self.next))?;
-                // A piece that is not read costs a few system calls.
-                left = left.saturating_sub(lane.as_ref().map_or(0, |lane| lane.end - lane.next).max(1024));
-                lanes.extend(lane);
-                self.next += 1;
+            if self.lanes.is_empty() {
+                left = self.start_lanes(payload, end, left)?;
+                continue;
             }
-            if let (Some(first), Some(last)) = (lanes.first(), lanes.last()) {
-                read_ahead(payload, first.next..last.end)?;
+            left = left.saturating_sub(hash_step(payload, &mut self.lanes, scratch)?);
+            if self.lanes.iter().all(|lane| lane.next >= lane.end) {
+                let right = self.lanes.drain(..).filter_map(|lane| {
+                    let expected = payload.storage.hashes.of(lane.piece);
+                    (lane.is_there && is_right(expected, lane.hash.finish())).then_some(lane.piece)
+                });
+                self.right.extend(right);
             }
-            hash(payload, &mut lanes, scratch)?;
-            let right = lanes.into_iter().filter_map(|lane| {
-                let expected = payload.storage.hashes.of(lane.piece);
-                (lane.is_there && is_right(expected, lane.hash.finish())).then_some(lane.piece)
-            });
-            self.right.extend(right);
         }
         // Pieces of holes were judged before those that were read beside them.
         self.right.sort_unstable();
         Ok(Some(std::mem::take(&mut self.right)))
+    }
+
+    /// Begins with the next pieces, and has the system read them ahead. Returns what is left of `bytes`.
+    fn start_lanes(&mut self, payload: &Payload, end: u32, bytes: u64) -> Result<u64, DiskError> {
+        let count =
+            (WINDOW / u64::from(payload.storage.layout.piece_length())).clamp(1, LANES as u64) as usize;
+        let mut left = bytes;
+        while self.next < end && left > 0 && self.lanes.len() < count {
+            let lane = self.lane(payload, PieceIndex(self.next))?;
+            // What is not read costs a few system calls.
+            left = left.saturating_sub(if lane.is_some() { 0 } else { 1024 });
+            self.lanes.extend(lane);
+            self.next += 1;
+        }
+        if let (Some(first), Some(last)) = (self.lanes.first(), self.lanes.last()) {
+            read_ahead(payload, first.next..last.end)?;
+        }
+        Ok(left)
     }
 
     /// A lane for a piece that has to be read. Others are judged at once.
@@ -95,6 +113,7 @@ impl Check {
 }
 
 /// A piece that is read and hashed.
+#[derive(Debug)]
 struct Lane {
     piece: PieceIndex,
     /// Payload offset of what is to be read next.
@@ -116,26 +135,26 @@ fn read_ahead(payload: &Payload, range: Range<u64>) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Reads and hashes the lanes' pieces side by side.
-fn hash(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Result<(), DiskError> {
-    while lanes.iter().any(|lane| lane.next < lane.end) {
-        let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
-        for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes()) {
-            let length = (lane.end - lane.next).min(STEP as u64) as usize;
-            if length == 0 {
-                continue;
-            }
-            if payload.read(lane.next, vec![&mut scratch[..length]])?.is_done() {
-                lane.next += length as u64;
-                read.push((&mut lane.hash, [&scratch[..length]]));
-            } else {
-                (lane.is_there, lane.next) = (false, lane.end);
-            }
+/// Reads and hashes a step of each lane, side by side. Returns how many bytes that was.
+fn hash_step(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Result<u64, DiskError> {
+    let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
+    let mut bytes = 0;
+    for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes()) {
+        let length = (lane.end - lane.next).min(STEP as u64) as usize;
+        if length == 0 {
+            continue;
         }
-        let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
-        hashing::advance(&mut runs);
+        if payload.read(lane.next, vec![&mut scratch[..length]])?.is_done() {
+            lane.next += length as u64;
+            bytes += length as u64;
+            read.push((&mut lane.hash, [&scratch[..length]]));
+        } else {
+            (lane.is_there, lane.next) = (false, lane.end);
+        }
     }
-    Ok(())
+    let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
+    hashing::advance(&mut runs);
+    Ok(bytes)
 }
 
 fn look(payload: &Payload, range: Range<u64>) -> Result<Look, DiskError> {

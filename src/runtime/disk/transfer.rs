@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::sync::PoisonError;
 
 use rustix::io::Errno;
 
@@ -45,6 +46,7 @@ impl Payload {
                 continue;
             }
             let open = self.writable(stretch.file)?;
+            let _turn = open.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let (mut offset, end) = (stretch.offset, stretch.offset + stretch.length);
             while offset < end {
                 slices.clear();

@@ -30,7 +30,7 @@ use crate::engine::input::Input;
 use crate::engine::notice::Notice;
 use crate::engine::order::{Order, TorrentId, TorrentSpec};
 use crate::engine::session::Session;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Limits, Settings};
 use crate::engine::snapshot::{Detail, SessionSnapshot};
 use crate::metainfo::Metainfo;
 
@@ -186,6 +186,7 @@ impl Client {
             file_map,
             is_private: metainfo.is_private,
             trackers,
+            limits: Limits::default(),
         };
         self.order(Order::AddTorrent { torrent: id, spec: Box::new(spec) });
         if !torrent.peers.is_empty() {

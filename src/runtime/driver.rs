@@ -24,7 +24,7 @@ use super::net::connection::{Connection, Peer, Scratch};
 use super::net::door::tcp;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
-use crate::engine::action::{Action, Direction};
+use crate::engine::action::Action;
 use crate::engine::disk_job::{DiskError, DiskResult};
 use crate::engine::input::{
     ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
@@ -183,11 +183,9 @@ impl Handle {
                 let mut outbox = peer.outbox.borrow_mut();
                 pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
             }),
-            Action::Allow { connection, direction: Direction::Down, bytes } => {
-                driver.with_peer(connection, |peer| peer.allow(bytes));
+            Action::Allow { connection, direction, bytes } => {
+                driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }
-            // Nothing limits the way up so far, and no connection waits for it.
-            Action::Allow { direction: Direction::Up, .. } => {}
             Action::Upload { connection, torrent, blocks } => {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_uploads(torrent, blocks));
             }

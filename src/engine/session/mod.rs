@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::bandwidth::{Bandwidth, Grant};
 use super::disk_job::DiskResult;
 use super::input::{DialId, FetchId, Input};
 use super::notice::{Notice, TorrentFailure};
@@ -19,7 +20,7 @@ use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
 use super::snapshot::{Detail, SessionSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Context, DialEnd, Names, Room, Torrent};
+use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -38,13 +39,17 @@ pub struct Session {
     dials: BTreeMap<DialId, (TorrentId, SocketAddr)>,
     fetches: BTreeMap<FetchId, TorrentId>,
     names: Names,
+    bandwidth: Bandwidth,
+    /// What peers under a limit are asked for: of each torrent, and of all. Only kept with a limit.
+    asking: (BTreeMap<TorrentId, Asking>, Asking),
 }
 
 impl Session {
     /// A session without torrents. The same settings, generator and inputs give the same actions.
-    pub fn new(settings: Arc<Settings>, rng: Rng, _now: Instant) -> Session {
+    pub fn new(settings: Arc<Settings>, rng: Rng, now: Instant) -> Session {
         let peer_id = PeerId::random(&mut rng.fork("peer id"));
         Session {
+            bandwidth: Bandwidth::new(now, settings.limits),
             settings,
             rng,
             peer_id,
@@ -55,6 +60,7 @@ impl Session {
             dials: BTreeMap::new(),
             fetches: BTreeMap::new(),
             names: Names::default(),
+            asking: Default::default(),
         }
     }
 
@@ -80,6 +86,10 @@ impl Session {
                         torrent.on_uploaded(ctx, connection, &blocks);
                     });
                 }
+            }
+            Input::Moved { connection, direction, bytes } => {
+                self.bandwidth.on_moved(now, connection, direction, bytes);
+                self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
             }
             Input::ConnectionClosed { connection, cause } => self.handle_closed(now, connection, cause),
             Input::DiskFinished(result) => {
@@ -109,6 +119,11 @@ impl Session {
         while let Some(reason) = self.timers.take_due(now) {
             match reason {
                 TimerReason::Handshake(connection) => self.handle_handshake_timeout(now, connection),
+                TimerReason::Bandwidth => {
+                    let grants = self.bandwidth.handle_timeout(now);
+                    grants.into_iter().for_each(|grant| self.allow(grant));
+                    self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
+                }
                 TimerReason::Torrent(torrent) => {
                     self.with_torrent(now, torrent, |torrent, ctx| torrent.handle_timeout(ctx));
                 }
@@ -140,6 +155,10 @@ impl Session {
         }
     }
 
+    fn allow(&mut self, Grant { connection, direction, bytes }: Grant) {
+        self.actions.push_back(Action::Allow { connection, direction, bytes });
+    }
+
     fn handle_order(&mut self, now: Instant, order: Order) {
         match order {
             Order::AddTorrent { torrent, spec } => self.add_torrent(now, torrent, *spec),
@@ -158,6 +177,7 @@ impl Session {
             self.actions.push_back(Action::Notify(Box::new(Notice::Failed { torrent: id, failure })));
             return;
         }
+        self.bandwidth.limit_torrent(now, id, spec.limits);
         let rng = self.rng.fork(&format!("torrent {}", id.0));
         let torrent = self.with_context(now, |ctx| Torrent::new(ctx, id, spec, rng));
         self.torrents.insert(id, torrent);
@@ -171,7 +191,17 @@ impl Session {
         act: impl FnOnce(&mut Torrent, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let mut torrent = self.torrents.remove(&id)?;
-        let result = self.with_context(now, |ctx| act(&mut torrent, ctx));
+        let is_limited = self.settings.limits.down.is_some();
+        let before = self.asking.0.get(&id).copied().unwrap_or_default();
+        let (result, asking) = self.with_context(now, |ctx| {
+            ctx.asked_elsewhere = ctx.asked_elsewhere - before;
+            let result = act(&mut torrent, ctx);
+            (result, is_limited.then(|| torrent.asking(ctx)))
+        });
+        if let Some(asking) = asking {
+            self.asking.1 = self.asking.1 - before + asking;
+            self.asking.0.insert(id, asking);
+        }
         for (dial, address) in self.names.dials.drain(..) {
             self.dials.insert(dial, (id, address));
         }
@@ -196,6 +226,7 @@ impl Session {
             peer_id: self.peer_id,
             room: &mut room,
             names: &mut self.names,
+            asked_elsewhere: self.asking.1,
         };
         act(&mut ctx)
     }

@@ -7,7 +7,7 @@ use super::active::Active;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::limit;
-use crate::engine::action::{Action, CloseReason, Direction};
+use crate::engine::action::CloseReason;
 use crate::engine::input::{ConnectionId, Origin};
 use crate::engine::notice::Notice;
 use crate::engine::peer::PeerConnection;
@@ -46,9 +46,6 @@ impl Active {
         let mut peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
-        for direction in [Direction::Down, Direction::Up] {
-            ctx.actions.push_back(Action::Allow { connection, direction, bytes: u64::MAX });
-        }
         self.greet(ctx, connection, &peer);
         peer.haves_told = self.haves.len();
         self.peers.insert(connection, peer);

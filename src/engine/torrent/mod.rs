@@ -6,7 +6,7 @@
 //!
 //! - `conflict`: what stands in the way before anything is written
 //! - `members`: peers join, speak and leave
-//! - `requests`: what each peer is asked for
+//! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send
@@ -22,6 +22,7 @@ mod members;
 mod opening;
 mod piece_buffer;
 mod pieces;
+mod request_budget;
 mod requests;
 mod suggestions;
 mod uploads;
@@ -46,6 +47,7 @@ use crate::wire::peer::{Handshake, Message};
 
 use active::Active;
 use opening::{Opening, Step};
+pub(super) use request_budget::Asking;
 
 /// What a torrent may use of its session while it handles something.
 pub(super) struct Context<'a> {
@@ -61,6 +63,8 @@ pub(super) struct Context<'a> {
     pub(super) room: &'a mut Room,
     /// Names for dials and requests.
     pub(super) names: &'a mut Names,
+    /// What the other torrents' peers are asked for, if the rate is limited.
+    pub(super) asked_elsewhere: Asking,
 }
 
 impl Context<'_> {
@@ -286,6 +290,14 @@ impl Torrent {
             State::Ended(_) => ctx.notify(Notice::Stopped { torrent: self.id }),
         }
         self.end_if_stopped(ctx);
+    }
+
+    /// What its peers under a limit are asked for.
+    pub(super) fn asking(&mut self, ctx: &Context<'_>) -> Asking {
+        match &mut self.state {
+            State::Active(active) => active.asking(ctx),
+            State::Opening(_) | State::Ended(_) => Asking::default(),
+        }
     }
 
     /// What people see.

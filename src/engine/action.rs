@@ -154,6 +154,9 @@ pub enum CloseReason {
     /// It is banned.
     #[error("banned")]
     Banned,
+    /// Others wait, and it is of no use to us, nor we to it.
+    #[error("others wait, and it is of no use")]
+    Useless,
     /// There are enough connections.
     #[error("too many connections")]
     Full,

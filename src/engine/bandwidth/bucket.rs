@@ -78,6 +78,9 @@ mod tests {
         bucket.fill(at(60_000));
         assert_eq!(bucket.available(), 250_000);
         bucket.take(300_000);
-        assert_eq!((bucket.available(), bucket.ready_at()), (0, at(60_000) + Duration::from_nanos(66_397_000)));
+        assert_eq!(
+            (bucket.available(), bucket.ready_at()),
+            (0, at(60_000) + Duration::from_nanos(66_397_000))
+        );
     }
 }

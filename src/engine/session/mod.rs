@@ -5,22 +5,24 @@
 //! `handle_input`, `handle_timeout`, `poll_action`, `poll_timeout`; whoever drives it drains `poll_action`
 //! after every `handle_*`.
 
+mod choking;
 mod connections;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::action::Action;
+use super::action::{Action, Direction};
 use super::bandwidth::{Bandwidth, Grant};
+use super::choker::Choker;
 use super::disk_job::DiskResult;
 use super::input::{DialId, FetchId, Input};
 use super::notice::{Notice, TorrentFailure};
 use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
-use super::snapshot::{Detail, SessionSnapshot};
+use super::snapshot::{Detail, SessionSnapshot, StallReason, TorrentSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent};
+use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -39,6 +41,12 @@ pub struct Session {
     dials: BTreeMap<DialId, (TorrentId, SocketAddr)>,
     fetches: BTreeMap<FetchId, TorrentId>,
     names: Names,
+    wishes: Wishes,
+    choker: Choker,
+    /// Payload sent so far, bytes.
+    uploaded: u64,
+    /// No peer has to leave for others before this.
+    next_parting: Instant,
     bandwidth: Bandwidth,
     /// What peers under a limit are asked for: of each torrent, and of all. Only kept with a limit.
     asking: (BTreeMap<TorrentId, Asking>, Asking),
@@ -50,6 +58,7 @@ impl Session {
         let peer_id = PeerId::random(&mut rng.fork("peer id"));
         Session {
             bandwidth: Bandwidth::new(now, settings.limits),
+            choker: Choker::new(settings.slots, rng.fork("choker")),
             settings,
             rng,
             peer_id,
@@ -61,6 +70,9 @@ impl Session {
             fetches: BTreeMap::new(),
             names: Names::default(),
             asking: Default::default(),
+            wishes: Wishes::default(),
+            uploaded: 0,
+            next_parting: Instant::ZERO,
         }
     }
 
@@ -71,6 +83,11 @@ impl Session {
 
     /// Something happened outside.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.on_input(now, input);
+        self.grant_wishes(now);
+    }
+
+    fn on_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::OrderGiven(order) => self.handle_order(now, order),
             Input::ConnectionOpened { connection, address, origin, .. } => {
@@ -82,6 +99,7 @@ impl Session {
             }
             Input::Uploaded { connection, blocks } => {
                 if let Some(torrent) = self.connections.member_of(connection) {
+                    self.uploaded += blocks.iter().map(|block| u64::from(block.length)).sum::<u64>();
                     self.with_torrent(now, torrent, |torrent, ctx| {
                         torrent.on_uploaded(ctx, connection, &blocks);
                     });
@@ -124,11 +142,13 @@ impl Session {
                     grants.into_iter().for_each(|grant| self.allow(grant));
                     self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
                 }
+                TimerReason::Choker => self.wishes.rechoke = true,
                 TimerReason::Torrent(torrent) => {
                     self.with_torrent(now, torrent, |torrent, ctx| torrent.handle_timeout(ctx));
                 }
             }
         }
+        self.grant_wishes(now);
     }
 
     /// What to do next; `None` when there is nothing more until something happens.
@@ -143,8 +163,19 @@ impl Session {
 
     /// The session as people see it.
     pub fn snapshot(&self, now: Instant, detail: Detail) -> SessionSnapshot {
-        let torrents = self.torrents.values().map(|torrent| torrent.snapshot(now, detail)).collect();
-        SessionSnapshot { torrents }
+        let all = self.torrents.keys();
+        let torrents = all.filter_map(|torrent| self.torrent_snapshot(*torrent, now, detail));
+        SessionSnapshot { torrents: torrents.collect() }
+    }
+
+    /// One torrent as people see it.
+    pub fn torrent_snapshot(&self, id: TorrentId, now: Instant, detail: Detail) -> Option<TorrentSnapshot> {
+        let mut torrent = self.torrents.get(&id)?.snapshot(now, detail);
+        let is_silent = torrent.waiting == Some(StallReason::PeersSilent);
+        if is_silent && self.bandwidth.is_holding_back(id, Direction::Down) {
+            torrent.waiting = Some(StallReason::LimitedByUser);
+        }
+        Some(torrent)
     }
 
     /// Panics when something is not as it must be: for simulations and tests.
@@ -226,6 +257,7 @@ impl Session {
             peer_id: self.peer_id,
             room: &mut room,
             names: &mut self.names,
+            wishes: &mut self.wishes,
             asked_elsewhere: self.asking.1,
         };
         act(&mut ctx)

@@ -38,7 +38,7 @@ impl Active {
         if self.peer_list.is_banned(address) {
             return Err(CloseReason::Banned);
         }
-        if self.peers.len() >= ctx.settings.max_peers_torrent {
+        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx) {
             return Err(CloseReason::Full);
         }
         self.settle_duplicate(ctx, address, origin, handshake)?;
@@ -209,7 +209,7 @@ impl Active {
             return Err(CloseReason::NothingToTrade);
         }
         if peer.is_upload_only && !peer.am_choking {
-            self.rechoke(ctx);
+            ctx.wishes.rechoke = true;
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Active {
         self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
         if !self.is_stopping() {
-            self.rechoke(ctx);
+            ctx.wishes.rechoke = true;
             self.refill_idle(ctx);
             self.dial(ctx);
         }

@@ -56,7 +56,8 @@ impl Sub for Asking {
 impl Active {
     /// How many requests a peer may have out under the limits.
     pub(super) fn requests_allowed(&mut self, ctx: &Context<'_>, connection: ConnectionId) -> usize {
-        let limits = [(ctx.settings.limits.down, ctx.asked_elsewhere), (self.spec.limits.down, Asking::default())];
+        let limits =
+            [(ctx.settings.limits.down, ctx.asked_elsewhere), (self.spec.limits.down, Asking::default())];
         if limits.iter().all(|(limit, _)| limit.is_none()) {
             return usize::MAX;
         }

@@ -31,7 +31,7 @@ use crate::engine::notice::Notice;
 use crate::engine::order::{Order, TorrentId, TorrentSpec};
 use crate::engine::session::Session;
 use crate::engine::settings::{Limits, Settings};
-use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 
 /// Ports tried when none is chosen: above the well-known ones, below those that systems give out.
@@ -206,6 +206,14 @@ impl Client {
         // An engine that has ended drops the question, and the answer is empty.
         let _ = self.events.send(Event::Snapshot(detail, answer));
         answered.await.unwrap_or_default()
+    }
+
+    /// One torrent as it is now; `None` when there is none of that name, or the client has ended.
+    pub async fn torrent(&self, torrent: TorrentId) -> Option<TorrentSnapshot> {
+        let (answer, answered) = oneshot::channel();
+        // As above.
+        let _ = self.events.send(Event::TorrentSnapshot(torrent, answer));
+        answered.await.ok().flatten()
     }
 
     /// The next notice; `None` once the client has ended. May be dropped while it waits.

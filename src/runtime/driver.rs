@@ -32,7 +32,7 @@ use crate::engine::input::{
 use crate::engine::notice::Notice;
 use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
-use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::wire::peer::Message;
 use crate::wire::peer::stream::PeerStream;
 
@@ -49,6 +49,8 @@ pub(crate) enum Event {
     UploadRead(ConnectionId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
     /// Somebody wants to see the session.
     Snapshot(Detail, oneshot::Sender<SessionSnapshot>),
+    /// Somebody wants to see one torrent.
+    TorrentSnapshot(TorrentId, oneshot::Sender<Option<TorrentSnapshot>>),
     /// The thread is to end.
     End,
 }
@@ -252,6 +254,11 @@ impl Handle {
                 let driver = self.driver.borrow();
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(driver.session.snapshot(self.outside.clock.now(), detail));
+            }
+            Event::TorrentSnapshot(torrent, answer) => {
+                let driver = self.driver.borrow();
+                let now = self.outside.clock.now();
+                let _ = answer.send(driver.session.torrent_snapshot(torrent, now, Detail::Totals));
             }
             Event::End => return false,
         }

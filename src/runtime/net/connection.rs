@@ -21,8 +21,8 @@ use crate::engine::action::Direction;
 use crate::engine::bandwidth::Credit;
 use crate::engine::input::{CloseCause, ConnectionId, Input};
 use crate::runtime::driver::Handle;
-use crate::wire::peer::{Handshake, Message};
 use crate::wire::peer::stream::PeerStream;
+use crate::wire::peer::{Handshake, Message};
 
 /// Bytes that a task reads before it lets others run.
 const READ_BUDGET: usize = 512 * 1024;

@@ -25,7 +25,7 @@ use btget::engine::disk_job::{DiskJob, DiskResult, Existing, PieceJob, Verdict};
 use btget::engine::input::{ConnectionId, Input, Origin, Transport};
 use btget::engine::order::{Order, TorrentId, TorrentSpec};
 use btget::engine::session::Session;
-use btget::engine::settings::Settings;
+use btget::engine::settings::{Limits, Settings};
 use btget::wire::peer::message::Reserved;
 use btget::wire::peer::{Handshake, Inbound, Message};
 
@@ -120,6 +120,7 @@ fn measure(pieces: u32, piece_length: u32, peers: usize) -> f64 {
         file_map: Arc::new(FileMap::new([(layout.total(), false)]).expect("fits")),
         is_private: false,
         trackers: Vec::new(),
+        limits: Limits::default(),
     };
     let settings = Settings { max_peers: 1000, max_peers_torrent: 1000, ..Settings::default() };
     let session = Session::new(Arc::new(settings), Rng::from_number(1), Instant::ZERO);

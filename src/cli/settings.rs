@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::args::value::HostPort;
 use super::args::{AllocateChoice, DownloadArgs, Family, GivingUp, SyncChoice};
 use super::error::CliError;
+use crate::base::rate::ByteRate;
 use crate::engine;
+use crate::engine::settings::Limits;
 use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
 use crate::runtime::disk::{Allocate, Sync, Target};
 
-/// Downloads that run side by side; the rest wait.
-const ACTIVE: usize = 4;
 /// Space left free on the disk, bytes.
 const RESERVE: u64 = 64 * 1024 * 1024;
 
@@ -54,6 +54,8 @@ impl Settings {
             families: (v4, v6),
             memory: args.limits.memory,
             slots: args.limits.slots,
+            limits: Limits { down: limit(args.limits.limit_down), up: limit(args.limits.limit_up) },
+            lan_unlimited: args.limits.lan_unlimited,
             ..engine::settings::Settings::default()
         };
         if let Some(peers) = args.limits.max_peers.map(usize::from) {
@@ -88,7 +90,7 @@ impl Settings {
             trackers: args.network.trackers.clone(),
             giving_up: args.giving_up.clone(),
             seed: args.seed,
-            active: ACTIVE,
+            active: usize::from(args.limits.jobs),
         })
     }
 
@@ -102,6 +104,11 @@ impl Settings {
             trackers: self.trackers.clone(),
         }
     }
+}
+
+/// A limit as the engine takes it: 0 is none, as other downloaders have it.
+fn limit(rate: Option<ByteRate>) -> Option<ByteRate> {
+    rate.filter(|rate| *rate > ByteRate(0))
 }
 
 /// The folder to remember torrents in, if they are to be remembered.
@@ -152,6 +159,13 @@ mod tests {
             "--no-part",
             "--allocate=full",
             "--check-threads=1",
+            "-r",
+            "1M",
+            "-u",
+            "0",
+            "--lan-unlimited",
+            "-j",
+            "9",
         ];
         let settings = settings(&flags, 1).unwrap();
         let client = &settings.client;
@@ -161,6 +175,9 @@ mod tests {
             (true, false, (true, false))
         );
         assert_eq!((client.engine.memory, client.check_threads), (8 << 20, Some(1)));
+        assert_eq!(client.engine.limits, Limits { down: Some(ByteRate(1 << 20)), up: None });
+        assert!(client.engine.lan_unlimited);
+        assert_eq!(settings.active, 9);
         assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
         assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
     }

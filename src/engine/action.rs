@@ -43,7 +43,8 @@ pub enum Action {
         /// Which, in order.
         pieces: Arc<[PieceIndex]>,
     },
-    /// From here on, so many more bytes may move. [`u64::MAX`] lifts the limit.
+    /// From here on, so many more bytes may move; each that does is told by `Moved`. [`u64::MAX`] lifts the limit, and
+    /// nothing more is told. To the peer, only blocks wait for it: messages go at once and count.
     Allow {
         /// On which connection.
         connection: ConnectionId,
@@ -153,6 +154,9 @@ pub enum CloseReason {
     /// It is banned.
     #[error("banned")]
     Banned,
+    /// Others wait, and it is of no use to us, nor we to it.
+    #[error("others wait, and it is of no use")]
+    Useless,
     /// There are enough connections.
     #[error("too many connections")]
     Full,

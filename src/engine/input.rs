@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::action::Direction;
 use super::disk_job::DiskResult;
 use super::order::Order;
 use crate::base::index::BlockRequest;
@@ -73,6 +74,16 @@ pub enum Input {
         connection: ConnectionId,
         /// Which.
         blocks: Vec<BlockRequest>,
+    },
+    /// Bytes of a connection that is not allowed everything
+    /// ([`Action::Allow`](super::action::Action::Allow)) have moved.
+    Moved {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Which way.
+        direction: Direction,
+        /// How many.
+        bytes: u64,
     },
     /// A connection is gone. Comes exactly once for each that was opened, also after an
     /// [`Action::Close`](super::action::Action::Close).

@@ -6,6 +6,7 @@
 //! imperative. The same seed and the same inputs give the same actions, whoever drives it.
 
 pub mod action;
+pub mod bandwidth;
 pub mod choker;
 pub mod disk_job;
 pub mod input;

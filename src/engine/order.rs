@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::settings::Limits;
 use crate::base::file_map::FileMap;
 use crate::base::hash::{InfoHashes, PieceHashes};
 use crate::base::index::PieceIndex;
@@ -52,6 +53,8 @@ pub struct TorrentSpec {
     pub is_private: bool,
     /// Announce URLs by tier (BEP 12).
     pub trackers: Vec<Vec<String>>,
+    /// How fast its peers together may be given and taken from, within what the session may.
+    pub limits: Limits,
 }
 
 impl TorrentSpec {

@@ -132,6 +132,8 @@ pub enum StallReason {
     PeersSilent,
     /// The disk is behind.
     DiskSlow,
+    /// It could come, but no faster than people allow.
+    LimitedByUser,
 }
 
 impl StallReason {
@@ -146,6 +148,7 @@ impl StallReason {
             StallReason::MissingPieces { .. } => "missing-pieces",
             StallReason::PeersSilent => "peers-silent",
             StallReason::DiskSlow => "disk-slow",
+            StallReason::LimitedByUser => "limited-by-user",
         }
     }
 }
@@ -166,6 +169,7 @@ impl fmt::Display for StallReason {
             }
             StallReason::PeersSilent => f.write_str("no peer sends anything"),
             StallReason::DiskSlow => f.write_str("the disk is slow"),
+            StallReason::LimitedByUser => f.write_str("the download rate is limited"),
         }
     }
 }

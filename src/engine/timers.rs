@@ -1,7 +1,8 @@
 //! When to wake: one deadline per part of a session, the earliest first.
 //!
 //! There is no tick. Each part says when it wants to be woken next; a session in which nothing is due
-//! sleeps. Deadlines are few (one a torrent, one an unfinished handshake), never one a peer.
+//! sleeps. Deadlines are few (one a torrent, one an unfinished handshake, one for the choker and one for the
+//! limits of rates), never one a peer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,10 @@ use crate::base::time::Instant;
 pub enum TimerReason {
     /// A handshake is overdue.
     Handshake(ConnectionId),
+    /// Allowances have filled up.
+    Bandwidth,
+    /// Peers wait to be served.
+    Choker,
     /// A torrent has something to do.
     Torrent(TorrentId),
 }

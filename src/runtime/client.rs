@@ -30,8 +30,8 @@ use crate::engine::input::Input;
 use crate::engine::notice::Notice;
 use crate::engine::order::{Order, TorrentId, TorrentSpec};
 use crate::engine::session::Session;
-use crate::engine::settings::Settings;
-use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::engine::settings::{Limits, Settings};
+use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 
 /// Ports tried when none is chosen: above the well-known ones, below those that systems give out.
@@ -186,6 +186,7 @@ impl Client {
             file_map,
             is_private: metainfo.is_private,
             trackers,
+            limits: Limits::default(),
         };
         self.order(Order::AddTorrent { torrent: id, spec: Box::new(spec) });
         if !torrent.peers.is_empty() {
@@ -205,6 +206,14 @@ impl Client {
         // An engine that has ended drops the question, and the answer is empty.
         let _ = self.events.send(Event::Snapshot(detail, answer));
         answered.await.unwrap_or_default()
+    }
+
+    /// One torrent as it is now; `None` when there is none of that name, or the client has ended.
+    pub async fn torrent(&self, torrent: TorrentId) -> Option<TorrentSnapshot> {
+        let (answer, answered) = oneshot::channel();
+        // As above.
+        let _ = self.events.send(Event::TorrentSnapshot(torrent, answer));
+        answered.await.ok().flatten()
     }
 
     /// The next notice; `None` once the client has ended. May be dropped while it waits.

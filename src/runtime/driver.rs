@@ -24,7 +24,7 @@ use super::net::connection::{Connection, Peer, Scratch};
 use super::net::door::tcp;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
-use crate::engine::action::{Action, Direction};
+use crate::engine::action::Action;
 use crate::engine::disk_job::{DiskError, DiskResult};
 use crate::engine::input::{
     ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
@@ -32,7 +32,7 @@ use crate::engine::input::{
 use crate::engine::notice::Notice;
 use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
-use crate::engine::snapshot::{Detail, SessionSnapshot};
+use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::wire::peer::Message;
 use crate::wire::peer::stream::PeerStream;
 
@@ -49,6 +49,8 @@ pub(crate) enum Event {
     UploadRead(ConnectionId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
     /// Somebody wants to see the session.
     Snapshot(Detail, oneshot::Sender<SessionSnapshot>),
+    /// Somebody wants to see one torrent.
+    TorrentSnapshot(TorrentId, oneshot::Sender<Option<TorrentSnapshot>>),
     /// The thread is to end.
     End,
 }
@@ -183,11 +185,9 @@ impl Handle {
                 let mut outbox = peer.outbox.borrow_mut();
                 pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
             }),
-            Action::Allow { connection, direction: Direction::Down, bytes } => {
-                driver.with_peer(connection, |peer| peer.allow(bytes));
+            Action::Allow { connection, direction, bytes } => {
+                driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }
-            // Nothing limits the way up so far, and no connection waits for it.
-            Action::Allow { direction: Direction::Up, .. } => {}
             Action::Upload { connection, torrent, blocks } => {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_uploads(torrent, blocks));
             }
@@ -254,6 +254,11 @@ impl Handle {
                 let driver = self.driver.borrow();
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(driver.session.snapshot(self.outside.clock.now(), detail));
+            }
+            Event::TorrentSnapshot(torrent, answer) => {
+                let driver = self.driver.borrow();
+                let now = self.outside.clock.now();
+                let _ = answer.send(driver.session.torrent_snapshot(torrent, now, Detail::Totals));
             }
             Event::End => return false,
         }

@@ -15,6 +15,7 @@ use crate::base::index::BlockRequest;
 use crate::base::layout::{BLOCK_LENGTH, Layout, LayoutError};
 use crate::base::random::Rng;
 use crate::engine::order::TorrentSpec;
+use crate::engine::settings::Limits;
 
 /// After so many bytes the payload repeats: a prime.
 const CYCLE: usize = 1_048_573;
@@ -75,6 +76,7 @@ impl Content {
             file_map: self.file_map.clone(),
             is_private: false,
             trackers,
+            limits: Limits::default(),
         }
     }
 

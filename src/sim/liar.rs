@@ -27,6 +27,8 @@ pub enum Lie {
     Mute,
     /// Shakes hands and says nothing more.
     Silent,
+    /// Shakes hands and then only keeps the connection alive.
+    Lingers,
     /// Never unchokes.
     Chokes,
     /// Unchokes and never sends a block.
@@ -47,6 +49,8 @@ pub enum Lie {
 
 /// How long a liar that comes back stays away.
 const AWAY: Duration = Duration::from_secs(2);
+/// Between two keep-alives.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// A peer that behaves badly.
 pub struct Liar {
@@ -94,6 +98,9 @@ impl Liar {
         if self.lie == Lie::Silent {
             return;
         }
+        if self.lie == Lie::Lingers {
+            return hand.wake_in(LINGER);
+        }
         let all = Bitfield::full(hand.content.layout().piece_count());
         hand.send(connection, Message::Bitfield(all.to_wire().into()));
         if self.lie == Lie::Floods {
@@ -103,7 +110,7 @@ impl Liar {
 
     fn on_message(&mut self, connection: ConnectionId, message: Message, hand: &mut Hand<'_>) {
         match (self.lie, message) {
-            (Lie::Mute | Lie::Silent | Lie::Chokes | Lie::Garbage, _) => {}
+            (Lie::Mute | Lie::Silent | Lie::Lingers | Lie::Chokes | Lie::Garbage, _) => {}
             (_, Message::Interested) => {
                 hand.send(connection, Message::Unchoke);
                 if self.lie == Lie::Flaps {
@@ -190,6 +197,10 @@ impl Liar {
                 if let Some(connection) = connections.first() {
                     self.flood(*connection, hand);
                 }
+            }
+            Lie::Lingers if !connections.is_empty() => {
+                connections.into_iter().for_each(|connection| hand.send(connection, Message::KeepAlive));
+                hand.wake_in(LINGER);
             }
             Lie::Crawls => {
                 if let Some((connection, request)) = self.waiting.pop_front() {

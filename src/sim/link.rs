@@ -13,6 +13,7 @@ use crate::base::index::BlockRequest;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::Direction;
+use crate::engine::bandwidth::Credit;
 use crate::engine::input::{CloseCause, ConnectionId};
 use crate::wire::peer::message::{encode, encoded_len};
 use crate::wire::peer::stream::PeerStream;
@@ -49,6 +50,8 @@ pub(super) enum Outgoing {
 pub(super) struct Sent {
     pub(super) parcel: Parcel,
     pub(super) bytes: u64,
+    /// How many of these are metered.
+    pub(super) metered: u64,
     pub(super) blocks: Vec<BlockRequest>,
 }
 
@@ -56,6 +59,8 @@ pub(super) struct Sent {
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) messages: Vec<Inbound>,
+    /// Metered bytes.
+    pub(super) metered: u64,
     /// The connection has ended.
     pub(super) closed: Option<CloseCause>,
     /// There is more to read.
@@ -87,7 +92,7 @@ pub(super) struct End {
     pub(super) last_arrival: Instant,
     outgoing: VecDeque<Outgoing>,
     blocks: VecDeque<BlockRequest>,
-    credit: [u64; 2],
+    credit: [Credit; 2],
     inbox: VecDeque<Parcel>,
     /// Bytes on their way here, or here and unread.
     unread: u64,
@@ -109,7 +114,7 @@ impl End {
             outgoing: VecDeque::new(),
             blocks: VecDeque::new(),
             // Handshakes cost nothing: only then does the engine know whom it meters.
-            credit: [Handshake::LENGTH as u64; 2],
+            credit: [Credit::new(Handshake::LENGTH as u32); 2],
             inbox: VecDeque::new(),
             unread: 0,
             stream: PeerStream::new(),
@@ -119,8 +124,7 @@ impl End {
 
     /// Gives credit.
     pub(super) fn allow(&mut self, direction: Direction, bytes: u64) {
-        let credit = &mut self.credit[direction as usize];
-        *credit = credit.saturating_add(bytes);
+        self.credit[direction as usize].allow(bytes);
     }
 
     /// Queues something to be sent.
@@ -153,14 +157,12 @@ impl End {
     }
 
     fn may_move(&self, direction: Direction) -> bool {
-        self.credit[direction as usize] > 0
+        self.credit[direction as usize].left() > 0
     }
 
-    fn spend(&mut self, direction: Direction, bytes: u64) {
-        let credit = &mut self.credit[direction as usize];
-        if *credit != u64::MAX {
-            *credit = credit.saturating_sub(bytes);
-        }
+    /// Notes that bytes moved; gives those that count.
+    fn spend(&mut self, direction: Direction, bytes: u64) -> u64 {
+        if self.credit[direction as usize].spend(bytes) { bytes } else { 0 }
     }
 }
 
@@ -170,13 +172,13 @@ impl Link {
         Link { ends, latency, kind }
     }
 
-    /// Takes what `side` sends in one turn of its line: waiting messages, else a block. `None` when there
-    /// is nothing, or no credit, or the other end doesn't keep up.
+    /// Takes what `side` sends in one turn of its line: waiting messages, else a block that there is credit for.
+    /// `None` when there is nothing, or the other end doesn't keep up.
     pub(super) fn take(&mut self, side: usize, content: &Content) -> Option<Sent> {
         let kind = self.kind;
         let is_blocked = self.ends[1 - side].unread >= WINDOW;
         let end = &mut self.ends[side];
-        if !end.is_open || end.is_idle() || is_blocked || !end.may_move(Direction::Up) {
+        if !end.is_open || end.is_idle() || is_blocked {
             return None;
         }
         let mut turn = Turn::new(kind);
@@ -187,6 +189,9 @@ impl Link {
             }
         }
         let mut blocks = Vec::new();
+        if turn.bytes == 0 && !end.may_move(Direction::Up) {
+            return None;
+        }
         if turn.bytes == 0
             && let Some(block) = end.blocks.pop_front()
             && let Some(data) = content.block(block)
@@ -195,10 +200,10 @@ impl Link {
             turn.add(Outgoing::Item(Inbound::Message(Message::Piece { piece, begin, data })));
             blocks.push(block);
         }
-        end.spend(Direction::Up, turn.bytes);
+        let metered = end.spend(Direction::Up, turn.bytes);
         self.ends[1 - side].unread += turn.bytes;
         let bytes = turn.bytes;
-        Some(Sent { parcel: turn.parcel(), bytes, blocks })
+        Some(Sent { parcel: turn.parcel(), bytes, metered, blocks })
     }
 
     /// Something reaches `side`.
@@ -220,12 +225,12 @@ impl Link {
             match parcel {
                 Parcel::Messages(messages, bytes) => {
                     end.unread = end.unread.saturating_sub(bytes);
-                    end.spend(Direction::Down, bytes);
+                    reading.metered += end.spend(Direction::Down, bytes);
                     reading.messages.extend(messages);
                 }
                 Parcel::Bytes(bytes) => {
                     end.unread = end.unread.saturating_sub(bytes.len() as u64);
-                    end.spend(Direction::Down, bytes.len() as u64);
+                    reading.metered += end.spend(Direction::Down, bytes.len() as u64);
                     end.held = bytes;
                 }
                 Parcel::End => {
@@ -364,11 +369,13 @@ mod tests {
     #[test]
     fn nothing_moves_without_credit_or_beyond_the_window() {
         let (mut link, content) = open_link(LinkKind::Messages);
-        link.ends[0].credit = [0, 0];
+        link.ends[0].credit = [Credit::new(0); 2];
         link.ends[0].upload((0..2).map(block).collect());
         assert!(link.take(0, &content).is_none());
-        link.ends[0].allow(Direction::Up, 1);
-        assert!(link.take(0, &content).is_some());
+        link.ends[0].send(Outgoing::Item(Inbound::Message(Message::Unchoke)));
+        assert!(link.take(0, &content).is_some_and(|sent| sent.blocks.is_empty()), "messages never wait");
+        link.ends[0].allow(Direction::Up, 6);
+        assert!(link.take(0, &content).is_some_and(|sent| sent.blocks.len() == 1));
         assert!(link.take(0, &content).is_none());
         link.ends[0].allow(Direction::Up, u64::MAX);
         link.ends[1].unread = WINDOW;

@@ -200,6 +200,10 @@ impl World {
             }
             let connection = end.connection;
             self.send_parcel(link, side, free_at, sent.parcel, sent.bytes);
+            if sent.metered > 0 {
+                let input = Input::Moved { connection, direction: Direction::Up, bytes: sent.metered };
+                self.queue.push(self.now, Event::Input { host: id, run, input });
+            }
             if !sent.blocks.is_empty() {
                 let input = Input::Uploaded { connection, blocks: sent.blocks };
                 self.queue.push(free_at, Event::Input { host: id, run, input });
@@ -221,6 +225,10 @@ impl World {
         }
         // What was read may let the other side send on.
         self.enlist(link, 1 - side);
+        if reading.metered > 0 {
+            let moved = Input::Moved { connection, direction: Direction::Down, bytes: reading.metered };
+            self.give(host, run, moved);
+        }
         if !reading.messages.is_empty() {
             let messages = reading.messages;
             if let Machine::Script(_) = self.hosts[host.0].machine {

@@ -14,7 +14,7 @@ use btget::cli::{self, env::Env};
 use crate::harness::payload::Payload;
 use crate::harness::program::Btget;
 
-fn program(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn program(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_btget"));
     command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars_os() {

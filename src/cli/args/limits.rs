@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::value::{self, Threads};
+use crate::base::rate::ByteRate;
 use crate::engine::settings::Slots;
 
 /// Least memory that `--memory` takes, bytes: below it, pieces could not make headway.
@@ -12,10 +13,22 @@ const MEMORY_MIN: u64 = 1024 * 1024;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
+    /// Fastest download, bytes a second in all: 500K, 2M, 8mbit; 0 is no limit
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = value::rate)]
+    pub limit_down: Option<ByteRate>,
+    /// Fastest upload, bytes a second in all; 0 is no limit
+    #[arg(short = 'u', long, value_name = "RATE", value_parser = value::rate)]
+    pub limit_up: Option<ByteRate>,
+    /// Leaves peers at private, link-local and loopback addresses out of these two
+    #[arg(long)]
+    pub lan_unlimited: bool,
+    /// Downloads that run at a time; the others wait their turn, and seeding does not count
+    #[arg(short, long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
     /// Peers to be connected to, for each torrent [default: 80, and 200 in all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_peers: Option<u16>,
-    /// Peers served at once for what they give or take; one more is tried out. auto: 4 to 10
+    /// Peers of all torrents served at once for what they give or take; one more is tried out. auto: 4 to 10
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = slots)]
     pub slots: Slots,
     /// Memory for data that is on its way to the disk
@@ -41,6 +54,7 @@ fn memory(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::rate::ByteRate;
     use crate::cli::args::parse_main;
     use crate::engine::settings::Slots;
 
@@ -53,6 +67,30 @@ mod tests {
         for bad in ["0", "-1", "many", "65536", ""] {
             assert!(slots(&["--slots", bad, "x"]).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn rates_are_bytes_a_second_or_bits() {
+        let limits = |words: &[&str]| parse_main(words).map(|args| args.limits);
+        let given = limits(&["x", "-r", "2M", "-u", "8mbit", "--lan-unlimited"]).unwrap();
+        assert_eq!((given.limit_down, given.limit_up), (Some(ByteRate(2 << 20)), Some(ByteRate(1_000_000))));
+        assert!(given.lan_unlimited);
+        let long = limits(&["x", "--limit-down", "500K", "--limit-up=0"]).unwrap();
+        assert_eq!((long.limit_down, long.limit_up), (Some(ByteRate(500 << 10)), Some(ByteRate(0))));
+        let none = limits(&["x"]).unwrap();
+        assert_eq!((none.limit_down, none.limit_up, none.lan_unlimited), (None, None, false));
+        for bad in ["fast", "-1", "", "2X"] {
+            assert!(limits(&["x", "-r", bad]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn four_downloads_run_at_a_time_unless_told_otherwise() {
+        let jobs = |words: &[&str]| parse_main(words).map(|args| args.limits.jobs);
+        assert_eq!(jobs(&["x"]).unwrap(), 4);
+        assert_eq!(jobs(&["x", "-j", "1"]).unwrap(), 1);
+        assert_eq!(jobs(&["x", "--jobs", "20"]).unwrap(), 20);
+        assert!(jobs(&["x", "-j", "0"]).is_err());
     }
 
     #[test]

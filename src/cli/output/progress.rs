@@ -1,6 +1,6 @@
 //! How it goes, for people: lines that are redrawn on a terminal, a plain line now and then elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
@@ -91,7 +91,8 @@ impl Progress {
     }
 
     fn update_lines(&mut self, now: Duration, views: &[View<'_>]) {
-        self.lines.retain(|index, _| views.iter().any(|view| view.index == *index));
+        let shown: BTreeSet<usize> = views.iter().map(|view| view.index).collect();
+        self.lines.retain(|index, _| shown.contains(index));
         for view in views {
             let (state, words) = state(view.torrent);
             let line = self.lines.entry(view.index).or_insert_with(|| Line {

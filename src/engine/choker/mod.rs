@@ -5,7 +5,7 @@
 //!
 //! - A round is held every 10 s. The interested peers with the best rate over the last 20 s have the regular
 //!   slots: while we leech by what they give us, while we seed by what they take. Whoever gives (or takes)
-//!   nothing has no claim to one.
+//!   nothing has no claim to one. Those of torrents that we leech come first: what they give depends on it.
 //! - One slot more, and every regular slot that nobody has a claim to, is for trying peers out
 //!   (optimistic unchoke). These change every 30 s; newcomers are three times as likely to be tried.
 //! - A free slot is taken at once. A peer that wants nothing keeps its unchoke only until somebody waits,
@@ -19,6 +19,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::input::ConnectionId;
@@ -236,7 +237,9 @@ fn regular(now: Instant, peers: &[Standing], slots: usize) -> Vec<&Standing> {
         is_possible && peer.rate() > ByteRate(0)
     };
     let mut regular: Vec<&Standing> = peers.iter().filter(has_claim).collect();
-    regular.sort_by_key(|peer| (std::cmp::Reverse(peer.rate()), !peer.is_unchoked, peer.connection));
+    let order =
+        |peer: &&Standing| (peer.are_we_seed, Reverse(peer.rate()), !peer.is_unchoked, peer.connection);
+    regular.sort_by_key(order);
     regular.truncate(slots);
     regular
 }

@@ -275,6 +275,23 @@ fn a_peer_that_asks_for_nothing_loses_its_slot_to_those_who_wait() {
 }
 
 #[test]
+fn who_gives_to_a_torrent_that_we_lack_comes_before_who_takes_from_one_that_we_have() {
+    let mut peers = Peers::new(12, FOUR, 1);
+    for peer in &mut peers.all[..6] {
+        (peer.are_we_seed, peer.taken) = (true, ByteRate(1_000_000));
+    }
+    for peer in &mut peers.all[6..9] {
+        peer.given = ByteRate(1_000);
+    }
+    peers.decide();
+    peers.run(60);
+    let unchoked = peers.unchoked();
+    assert!([6, 7, 8].iter().all(|giver| unchoked.contains(giver)), "{unchoked:?}");
+    let takers = unchoked.iter().filter(|peer| **peer < 6).count();
+    assert!(takers >= 1 && unchoked.len() == 5, "the slot that is left goes to the best taker: {unchoked:?}");
+}
+
+#[test]
 fn with_no_slots_nobody_is_served() {
     let mut peers = Peers::new(6, Slots::Fixed(0), 1);
     peers.decide();

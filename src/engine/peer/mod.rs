@@ -80,6 +80,8 @@ pub struct PeerConnection {
     pub wasted: u64,
     /// When it joined.
     pub since: Instant,
+    /// When useful payload moved last, either way; before any, when it joined.
+    pub last_data: Instant,
     /// When something came last.
     pub last_received: Instant,
     /// When something was sent last.
@@ -133,6 +135,7 @@ impl PeerConnection {
             given: 0,
             wasted: 0,
             since: now,
+            last_data: now,
             last_received: now,
             last_sent: now,
             haves_told: 0,

@@ -87,12 +87,12 @@ impl RequestPipeline {
         self.is_snubbed
     }
 
-    /// How many requests may go out in addition; 0 until a batch is worth a write.
-    pub fn room(&self) -> usize {
+    /// How many requests may go out in addition, if `allowed` may be out in all; 0 until a batch is worth a write.
+    pub fn room(&self, allowed: usize) -> usize {
         if self.rejects >= REJECTS_MAX {
             return 0;
         }
-        let depth = if self.is_snubbed { 1 } else { self.depth.min(self.limit) };
+        let depth = if self.is_snubbed { 1 } else { self.depth.min(self.limit).min(allowed) };
         let room = depth.saturating_sub(self.out.len());
         if room * 8 >= depth { room } else { 0 }
     }
@@ -203,7 +203,7 @@ mod tests {
         let mut next = 0;
         for tick in 0..seconds * rate {
             let now = at(from + tick * 1000 / rate);
-            for _ in 0..pipeline.room() {
+            for _ in 0..pipeline.room(usize::MAX) {
                 pipeline.on_requested(now, block(next));
                 next += 1;
             }
@@ -224,7 +224,7 @@ mod tests {
     fn depth_never_passes_what_the_peer_accepts() {
         let mut pipeline = RequestPipeline::new(at(0));
         pipeline.set_limit(10);
-        assert_eq!(pipeline.room(), 10);
+        assert_eq!(pipeline.room(usize::MAX), 10);
         deliver(&mut pipeline, 0, 5, 1000);
         assert!(pipeline.len() <= 10);
         pipeline.set_limit(0);
@@ -239,23 +239,23 @@ mod tests {
         assert_eq!(pipeline.late_at(), Some(at(20_000)));
         pipeline.mark_snubbed(at(20_000));
         pipeline.clear();
-        assert_eq!(pipeline.room(), 1);
+        assert_eq!(pipeline.room(usize::MAX), 1);
         pipeline.on_requested(at(21_000), block(1));
         assert!(pipeline.on_received(at(22_000), block(1), &mut RollingRate::new(at(0))));
-        assert!(pipeline.room() >= DEPTH_MIN);
+        assert!(pipeline.room(usize::MAX) >= DEPTH_MIN);
     }
 
     #[test]
     fn a_peer_that_only_rejects_is_given_a_pause() {
         let mut pipeline = RequestPipeline::new(at(0));
         for number in 0..REJECTS_MAX {
-            assert!(pipeline.room() > 0);
+            assert!(pipeline.room(usize::MAX) > 0);
             pipeline.on_requested(at(0), block(number));
             assert!(pipeline.on_rejected(block(number)));
         }
-        assert_eq!(pipeline.room(), 0);
+        assert_eq!(pipeline.room(usize::MAX), 0);
         pipeline.end_pause();
-        assert!(pipeline.room() > 0);
+        assert!(pipeline.room(usize::MAX) > 0);
     }
 
     #[test]

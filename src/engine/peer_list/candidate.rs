@@ -92,6 +92,12 @@ impl Candidate {
         self.contact = Contact::Apart { until: now + self.wait() };
     }
 
+    pub(super) fn on_useless(&mut self, now: Instant) {
+        self.has_worked = false;
+        self.failures = self.failures.max(1);
+        self.contact = Contact::Apart { until: now + self.wait() };
+    }
+
     fn wait(&self) -> Duration {
         if self.is_worth_waiting_for() {
             let doublings = self.failures.saturating_sub(1).min(10);

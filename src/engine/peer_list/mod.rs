@@ -129,6 +129,11 @@ impl PeerList {
         self.change(canonical(address), |peer| peer.on_disconnected(now, was_useful));
     }
 
+    /// A peer that was connected had to leave for others: all of them come before it.
+    pub fn on_useless(&mut self, now: Instant, address: SocketAddr) {
+        self.change(canonical(address), |peer| peer.on_useless(now));
+    }
+
     /// Never again speak to a peer.
     pub fn ban(&mut self, address: SocketAddr) {
         let address = canonical(address);

@@ -54,6 +54,19 @@ fn a_stranger_that_fails_waits_longer_each_time() {
 }
 
 #[test]
+fn a_peer_that_had_to_leave_comes_after_all_others() {
+    let mut list = list_of(&["1.2.3.4:5"]);
+    let held = list.pick_dial(Instant::ZERO).unwrap();
+    list.on_connected(held);
+    list.on_disconnected(secs(200), held, false);
+    list.on_useless(secs(200), held);
+    assert_eq!(list.next_dial_at(), Some(secs(320)));
+    list.add(secs(200), peer("1.2.3.4:6"), PeerSource::Incoming, Reach::Global);
+    assert_eq!(list.pick_dial(secs(400)), Some(peer("1.2.3.4:6")));
+    assert_eq!(list.pick_dial(secs(400)), Some(held));
+}
+
+#[test]
 fn a_port_that_a_stranger_claims_is_not_dialled_before_what_a_tracker_named() {
     let mut list = list_of(&["1.2.3.4:5"]);
     let claimed = peer("5.6.7.8:9");

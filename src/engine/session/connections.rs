@@ -124,7 +124,7 @@ impl Session {
             }
             Origin::Accepted => {
                 let is_full = self.connections.len() + self.dials.len() >= self.settings.max_peers;
-                if is_full || self.connections.is_crowded_from(address.ip()) {
+                if is_full && !self.make_room(now) || self.connections.is_crowded_from(address.ip()) {
                     refusal = Some(CloseReason::Full);
                 } else if let Some(overdue) = self.connections.overdue() {
                     self.close_early(now, overdue, CloseReason::HandshakeTimeout);
@@ -184,6 +184,9 @@ impl Session {
                 if let Some(link) = self.connections.links.get_mut(&connection) {
                     link.stage = Stage::Member(torrent);
                 }
+                let is_free = self.settings.is_unlimited(address.ip());
+                let grants = self.bandwidth.on_joined(connection, torrent, is_free);
+                grants.into_iter().for_each(|grant| self.allow(grant));
                 if let Origin::Dialled(dial) = origin {
                     self.handle_dial_succeeded(now, dial);
                 }
@@ -249,6 +252,7 @@ impl Session {
         self.timers.set(TimerReason::Handshake(connection), None);
         match link.stage {
             Stage::Member(torrent) => {
+                self.bandwidth.on_left(connection);
                 let reason = match cause {
                     CloseCause::Asked => "closed by us",
                     CloseCause::ByPeer => "closed by the peer",

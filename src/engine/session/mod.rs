@@ -5,21 +5,24 @@
 //! `handle_input`, `handle_timeout`, `poll_action`, `poll_timeout`; whoever drives it drains `poll_action`
 //! after every `handle_*`.
 
+mod choking;
 mod connections;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::action::Action;
+use super::action::{Action, Direction};
+use super::bandwidth::{Bandwidth, Grant};
+use super::choker::Choker;
 use super::disk_job::DiskResult;
 use super::input::{DialId, FetchId, Input};
 use super::notice::{Notice, TorrentFailure};
 use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
-use super::snapshot::{Detail, SessionSnapshot};
+use super::snapshot::{Detail, SessionSnapshot, StallReason, TorrentSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Context, DialEnd, Names, Room, Torrent};
+use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -38,13 +41,24 @@ pub struct Session {
     dials: BTreeMap<DialId, (TorrentId, SocketAddr)>,
     fetches: BTreeMap<FetchId, TorrentId>,
     names: Names,
+    wishes: Wishes,
+    choker: Choker,
+    /// Payload sent so far, bytes.
+    uploaded: u64,
+    /// No peer has to leave for others before this.
+    next_parting: Instant,
+    bandwidth: Bandwidth,
+    /// What peers under a limit are asked for: of each torrent, and of all. Only kept with a limit.
+    asking: (BTreeMap<TorrentId, Asking>, Asking),
 }
 
 impl Session {
     /// A session without torrents. The same settings, generator and inputs give the same actions.
-    pub fn new(settings: Arc<Settings>, rng: Rng, _now: Instant) -> Session {
+    pub fn new(settings: Arc<Settings>, rng: Rng, now: Instant) -> Session {
         let peer_id = PeerId::random(&mut rng.fork("peer id"));
         Session {
+            bandwidth: Bandwidth::new(now, settings.limits),
+            choker: Choker::new(settings.slots, rng.fork("choker")),
             settings,
             rng,
             peer_id,
@@ -55,6 +69,10 @@ impl Session {
             dials: BTreeMap::new(),
             fetches: BTreeMap::new(),
             names: Names::default(),
+            asking: Default::default(),
+            wishes: Wishes::default(),
+            uploaded: 0,
+            next_parting: Instant::ZERO,
         }
     }
 
@@ -65,6 +83,11 @@ impl Session {
 
     /// Something happened outside.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.on_input(now, input);
+        self.grant_wishes(now);
+    }
+
+    fn on_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::OrderGiven(order) => self.handle_order(now, order),
             Input::ConnectionOpened { connection, address, origin, .. } => {
@@ -76,10 +99,15 @@ impl Session {
             }
             Input::Uploaded { connection, blocks } => {
                 if let Some(torrent) = self.connections.member_of(connection) {
+                    self.uploaded += blocks.iter().map(|block| u64::from(block.length)).sum::<u64>();
                     self.with_torrent(now, torrent, |torrent, ctx| {
                         torrent.on_uploaded(ctx, connection, &blocks);
                     });
                 }
+            }
+            Input::Moved { connection, direction, bytes } => {
+                self.bandwidth.on_moved(now, connection, direction, bytes);
+                self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
             }
             Input::ConnectionClosed { connection, cause } => self.handle_closed(now, connection, cause),
             Input::DiskFinished(result) => {
@@ -109,11 +137,18 @@ impl Session {
         while let Some(reason) = self.timers.take_due(now) {
             match reason {
                 TimerReason::Handshake(connection) => self.handle_handshake_timeout(now, connection),
+                TimerReason::Bandwidth => {
+                    let grants = self.bandwidth.handle_timeout(now);
+                    grants.into_iter().for_each(|grant| self.allow(grant));
+                    self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
+                }
+                TimerReason::Choker => self.wishes.rechoke = true,
                 TimerReason::Torrent(torrent) => {
                     self.with_torrent(now, torrent, |torrent, ctx| torrent.handle_timeout(ctx));
                 }
             }
         }
+        self.grant_wishes(now);
     }
 
     /// What to do next; `None` when there is nothing more until something happens.
@@ -128,8 +163,19 @@ impl Session {
 
     /// The session as people see it.
     pub fn snapshot(&self, now: Instant, detail: Detail) -> SessionSnapshot {
-        let torrents = self.torrents.values().map(|torrent| torrent.snapshot(now, detail)).collect();
-        SessionSnapshot { torrents }
+        let all = self.torrents.keys();
+        let torrents = all.filter_map(|torrent| self.torrent_snapshot(*torrent, now, detail));
+        SessionSnapshot { torrents: torrents.collect() }
+    }
+
+    /// One torrent as people see it.
+    pub fn torrent_snapshot(&self, id: TorrentId, now: Instant, detail: Detail) -> Option<TorrentSnapshot> {
+        let mut torrent = self.torrents.get(&id)?.snapshot(now, detail);
+        let is_silent = torrent.waiting == Some(StallReason::PeersSilent);
+        if is_silent && self.bandwidth.is_holding_back(id, Direction::Down) {
+            torrent.waiting = Some(StallReason::LimitedByUser);
+        }
+        Some(torrent)
     }
 
     /// Panics when something is not as it must be: for simulations and tests.
@@ -138,6 +184,10 @@ impl Session {
         for torrent in self.torrents.values() {
             torrent.check_invariants();
         }
+    }
+
+    fn allow(&mut self, Grant { connection, direction, bytes }: Grant) {
+        self.actions.push_back(Action::Allow { connection, direction, bytes });
     }
 
     fn handle_order(&mut self, now: Instant, order: Order) {
@@ -158,6 +208,7 @@ impl Session {
             self.actions.push_back(Action::Notify(Box::new(Notice::Failed { torrent: id, failure })));
             return;
         }
+        self.bandwidth.limit_torrent(now, id, spec.limits);
         let rng = self.rng.fork(&format!("torrent {}", id.0));
         let torrent = self.with_context(now, |ctx| Torrent::new(ctx, id, spec, rng));
         self.torrents.insert(id, torrent);
@@ -171,7 +222,17 @@ impl Session {
         act: impl FnOnce(&mut Torrent, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let mut torrent = self.torrents.remove(&id)?;
-        let result = self.with_context(now, |ctx| act(&mut torrent, ctx));
+        let is_limited = self.settings.limits.down.is_some();
+        let before = self.asking.0.get(&id).copied().unwrap_or_default();
+        let (result, asking) = self.with_context(now, |ctx| {
+            ctx.asked_elsewhere = ctx.asked_elsewhere - before;
+            let result = act(&mut torrent, ctx);
+            (result, is_limited.then(|| torrent.asking(ctx)))
+        });
+        if let Some(asking) = asking {
+            self.asking.1 = self.asking.1 - before + asking;
+            self.asking.0.insert(id, asking);
+        }
         for (dial, address) in self.names.dials.drain(..) {
             self.dials.insert(dial, (id, address));
         }
@@ -196,6 +257,8 @@ impl Session {
             peer_id: self.peer_id,
             room: &mut room,
             names: &mut self.names,
+            wishes: &mut self.wishes,
+            asked_elsewhere: self.asking.1,
         };
         act(&mut ctx)
     }

@@ -12,7 +12,6 @@ use crate::base::index::PieceIndex;
 use crate::base::rate::RollingRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::CloseReason;
-use crate::engine::choker::Choker;
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -45,7 +44,6 @@ pub(super) struct Active {
     pub(super) haves: Vec<PieceIndex>,
     /// When those that are not told yet are due.
     pub(super) haves_due: Option<Instant>,
-    pub(super) choker: Choker,
     pub(super) suggestions: Suggestions,
     pub(super) is_crowded: bool,
     pub(super) totals: Totals,
@@ -57,6 +55,8 @@ pub(super) struct Active {
     pub(super) dials_out: usize,
     /// No dial before this: there was no room for one.
     pub(super) dial_after: Instant,
+    /// No peer has to leave for others before this.
+    pub(super) next_parting: Instant,
     is_complete: bool,
     is_stopping: bool,
 }
@@ -111,7 +111,6 @@ impl Active {
             pieces_left,
             haves: Vec::new(),
             haves_due: None,
-            choker: Choker::new(ctx.settings.slots, rng.fork("choker")),
             suggestions: Suggestions::new(rng.fork("suggestions")),
             is_crowded: false,
             totals,
@@ -121,6 +120,7 @@ impl Active {
             sweep_at: None,
             dials_out: 0,
             dial_after: Instant::ZERO,
+            next_parting: Instant::ZERO,
             is_complete: false,
             is_stopping: false,
             spec,
@@ -205,8 +205,7 @@ impl Active {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let dial = if self.is_stopping { None } else { self.dial_at() };
-        let choke = if self.is_stopping { None } else { self.choker.poll_timeout() };
-        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial, choke]
+        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial]
             .into_iter()
             .flatten()
             .min()
@@ -221,9 +220,6 @@ impl Active {
         }
         if is_due(self.spill_at) {
             self.spill(ctx);
-        }
-        if is_due(self.choker.poll_timeout()) {
-            self.rechoke(ctx);
         }
         if is_due(self.sweep_at) {
             self.sweep(ctx);

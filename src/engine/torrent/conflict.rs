@@ -65,6 +65,7 @@ mod tests {
     use crate::base::file_map::FileMap;
     use crate::base::hash::{InfoHashes, PieceHashes, Sha1Hash};
     use crate::base::layout::Layout;
+    use crate::engine::settings::Limits;
     use std::sync::Arc;
 
     const PIECE: u32 = 32_768;
@@ -78,6 +79,7 @@ mod tests {
             file_map: Arc::new(map),
             is_private: false,
             trackers: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

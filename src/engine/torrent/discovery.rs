@@ -112,7 +112,7 @@ impl Active {
         loop {
             if !self.may_dial(ctx) {
                 self.dial_after = ctx.now + ROOM_RETRY;
-                return;
+                return self.want_room(ctx);
             }
             let Some(address) = self.peer_list.pick_dial(ctx.now) else { return };
             let dial = ctx.names.dial(address);
@@ -120,6 +120,18 @@ impl Active {
             ctx.room.dials -= 1;
             ctx.room.connections -= 1;
             ctx.actions.push_back(Action::Dial { dial, address });
+        }
+    }
+
+    /// There is no room for a dial: if there is somebody to dial, a peer that is of no use may have to leave.
+    fn want_room(&mut self, ctx: &mut Context<'_>) {
+        if self.is_stopping() || self.peer_list.next_dial_at().is_none_or(|at| at > ctx.now) {
+            return;
+        }
+        if self.peers.len() >= ctx.settings.max_peers_torrent {
+            self.make_room(ctx);
+        } else if ctx.room.connections == 0 {
+            ctx.wishes.room = true;
         }
     }
 

@@ -7,7 +7,7 @@ use super::active::Active;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::limit;
-use crate::engine::action::{Action, CloseReason, Direction};
+use crate::engine::action::CloseReason;
 use crate::engine::input::{ConnectionId, Origin};
 use crate::engine::notice::Notice;
 use crate::engine::peer::PeerConnection;
@@ -38,7 +38,7 @@ impl Active {
         if self.peer_list.is_banned(address) {
             return Err(CloseReason::Banned);
         }
-        if self.peers.len() >= ctx.settings.max_peers_torrent {
+        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx) {
             return Err(CloseReason::Full);
         }
         self.settle_duplicate(ctx, address, origin, handshake)?;
@@ -46,9 +46,6 @@ impl Active {
         let mut peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
-        for direction in [Direction::Down, Direction::Up] {
-            ctx.actions.push_back(Action::Allow { connection, direction, bytes: u64::MAX });
-        }
         self.greet(ctx, connection, &peer);
         peer.haves_told = self.haves.len();
         self.peers.insert(connection, peer);
@@ -212,7 +209,7 @@ impl Active {
             return Err(CloseReason::NothingToTrade);
         }
         if peer.is_upload_only && !peer.am_choking {
-            self.rechoke(ctx);
+            ctx.wishes.rechoke = true;
         }
         Ok(())
     }
@@ -280,7 +277,7 @@ impl Active {
         self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
         if !self.is_stopping() {
-            self.rechoke(ctx);
+            ctx.wishes.rechoke = true;
             self.refill_idle(ctx);
             self.dial(ctx);
         }

@@ -6,7 +6,8 @@
 //!
 //! - `conflict`: what stands in the way before anything is written
 //! - `members`: peers join, speak and leave
-//! - `requests`: what each peer is asked for
+//! - `parting`: who leaves when others wait
+//! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send
@@ -20,8 +21,10 @@ mod conflict;
 mod discovery;
 mod members;
 mod opening;
+mod parting;
 mod piece_buffer;
 mod pieces;
+mod request_budget;
 mod requests;
 mod suggestions;
 mod uploads;
@@ -31,6 +34,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::action::{Action, CloseReason};
+use super::choker::Standing;
 use super::disk_job::{DiskError, DiskJob, DiskResult};
 use super::input::{ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Origin};
 use super::notice::{Notice, TorrentFailure};
@@ -46,6 +50,7 @@ use crate::wire::peer::{Handshake, Message};
 
 use active::Active;
 use opening::{Opening, Step};
+pub(super) use request_budget::Asking;
 
 /// What a torrent may use of its session while it handles something.
 pub(super) struct Context<'a> {
@@ -61,6 +66,10 @@ pub(super) struct Context<'a> {
     pub(super) room: &'a mut Room,
     /// Names for dials and requests.
     pub(super) names: &'a mut Names,
+    /// What it wishes of the session.
+    pub(super) wishes: &'a mut Wishes,
+    /// What the other torrents' peers are asked for, if the rate is limited.
+    pub(super) asked_elsewhere: Asking,
 }
 
 impl Context<'_> {
@@ -84,6 +93,17 @@ pub(super) struct Room {
     pub(super) connections: usize,
     /// Dials that may still be started.
     pub(super) dials: usize,
+}
+
+/// What torrents wish of their session; granted when the input is dealt with.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// That the choker decides anew.
+    pub(super) rechoke: bool,
+    /// That these, if they are choked still, are offered something meanwhile.
+    pub(super) newcomers: Vec<(TorrentId, ConnectionId)>,
+    /// That a place becomes free in some torrent: all of the session's are taken, and there is somebody to dial.
+    pub(super) room: bool,
 }
 
 /// The next free names, and whose the given ones are.
@@ -213,6 +233,44 @@ impl Torrent {
         }
     }
 
+    /// Adds how its peers stand, for the choker.
+    pub(super) fn add_standings(&mut self, now: Instant, standings: &mut Vec<Standing>) {
+        if let State::Active(active) = &mut self.state {
+            active.add_standings(now, standings);
+        }
+    }
+
+    /// Chokes or unchokes a member.
+    pub(super) fn set_choking(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, choke: bool) {
+        match &mut self.state {
+            State::Active(active) if choke => active.choke(ctx, connection),
+            State::Active(active) => active.unchoke(ctx, connection),
+            State::Opening(_) | State::Ended(_) => {}
+        }
+    }
+
+    /// Offers something to a newcomer that has to wait.
+    pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        if let State::Active(active) = &mut self.state {
+            active.offer_fast(ctx, connection);
+        }
+    }
+
+    /// The member that would be missed least, if there is one that may be asked to leave.
+    pub(super) fn least_useful(&self, now: Instant) -> Option<(parting::Rank, ConnectionId)> {
+        match &self.state {
+            State::Active(active) => active.least_useful(now),
+            State::Opening(_) | State::Ended(_) => None,
+        }
+    }
+
+    /// Closes a member for the sake of others.
+    pub(super) fn part_with(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        if let State::Active(active) = &mut self.state {
+            active.part_with(ctx, connection);
+        }
+    }
+
     /// People name peers.
     pub(super) fn add_peers(&mut self, ctx: &mut Context<'_>, addresses: &[SocketAddr]) {
         match &mut self.state {
@@ -286,6 +344,14 @@ impl Torrent {
             State::Ended(_) => ctx.notify(Notice::Stopped { torrent: self.id }),
         }
         self.end_if_stopped(ctx);
+    }
+
+    /// What its peers under a limit are asked for.
+    pub(super) fn asking(&mut self, ctx: &Context<'_>) -> Asking {
+        match &mut self.state {
+            State::Active(active) => active.asking(ctx),
+            State::Opening(_) | State::Ended(_) => Asking::default(),
+        }
     }
 
     /// What people see.

@@ -47,6 +47,7 @@ impl Active {
             return self.on_waste(ctx, connection, length);
         };
         peer.given += u64::from(length);
+        peer.last_data = ctx.now;
         peer.giving.add(ctx.now, length);
         self.last_block = ctx.now;
         if let Some(other) = cancel {

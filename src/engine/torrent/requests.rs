@@ -23,9 +23,17 @@ impl Active {
         if self.is_complete() || self.is_stopping() {
             return;
         }
+        let allowed = self.requests_allowed(ctx, connection);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
-        let room = peer.requests.room();
-        if room == 0 || !peer.may_request() {
+        if !peer.may_request() {
+            return;
+        }
+        let room = peer.requests.room(allowed);
+        if room == 0 {
+            if allowed == 0 {
+                // A limit leaves nothing for it: others must deliver first.
+                self.arm_sweep(ctx.now + IDLE_RETRY);
+            }
             return;
         }
         let mut picked = Vec::with_capacity(room.min(64));

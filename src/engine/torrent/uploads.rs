@@ -5,8 +5,9 @@ use super::active::Active;
 use super::members::{Outcome, count_change};
 use crate::base::index::BlockRequest;
 use crate::base::limit;
+use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::choker::{Changes, Standing};
+use crate::engine::choker::Standing;
 use crate::engine::input::ConnectionId;
 use crate::engine::peer::{PeerConnection, allowed_fast};
 use crate::engine::settings::Slots;
@@ -22,8 +23,8 @@ impl Active {
         count_change(peer)?;
         peer.peer_interested = true;
         if peer.am_choking {
-            self.rechoke(ctx);
-            self.offer_fast(ctx, connection);
+            ctx.wishes.rechoke = true;
+            ctx.wishes.newcomers.push((self.id, connection));
         }
         Ok(())
     }
@@ -33,12 +34,12 @@ impl Active {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         count_change(peer)?;
         peer.peer_interested = false;
-        self.rechoke(ctx);
+        ctx.wishes.rechoke = true;
         Ok(())
     }
 
-    /// Lets the choker decide anew.
-    pub(super) fn rechoke(&mut self, ctx: &mut Context<'_>) {
+    /// Adds how its peers stand, for the choker.
+    pub(super) fn add_standings(&mut self, now: Instant, standings: &mut Vec<Standing>) {
         if self.is_stopping() {
             return;
         }
@@ -48,21 +49,18 @@ impl Active {
             is_interested: peer.peer_interested,
             is_upload_only: peer.wants_nothing(),
             are_we_seed,
-            given: peer.giving.rate(ctx.now),
-            taken: peer.up.rate(ctx.now),
+            given: peer.giving.rate(now),
+            taken: peer.up.rate(now),
             since: peer.since,
             is_unchoked: !peer.am_choking,
             changed: peer.choke_changed,
             // Whoever has something queued has asked for enough.
-            asked: if peer.uploading.is_empty() { peer.last_asked } else { ctx.now },
+            asked: if peer.uploading.is_empty() { peer.last_asked } else { now },
         };
-        let standings: Vec<Standing> = self.peers.iter_mut().map(standing).collect();
-        let Changes { choke, unchoke } = self.choker.decide(ctx.now, self.totals.uploaded, &standings);
-        choke.into_iter().for_each(|connection| self.choke(ctx, connection));
-        unchoke.into_iter().for_each(|connection| self.unchoke(ctx, connection));
+        standings.extend(self.peers.iter_mut().map(standing));
     }
 
-    fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(super) fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         // Before the peer may ask, so that its first requests can heed it.
         self.suggest(ctx, connection);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
@@ -74,7 +72,7 @@ impl Active {
     }
 
     /// Chokes a peer. With the fast extension every request gets an answer, so what it asked for is rejected.
-    fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(super) fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.am_choking = true;
         // One that wants nothing has given its slot up by itself, and may have one again at once.
@@ -93,7 +91,7 @@ impl Active {
     /// Offers a few pieces to a newcomer that has to wait, so that it has something to trade (BEP 6). Pieces
     /// that no other peer has are kept for those whose turn it is: they pass them on, while all newcomers
     /// from one place would be sent the same few.
-    fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         let is_newcomer = peer.has.count() < allowed_fast::PIECES as u32;
         let is_possible = peer.has_fast && peer.am_choking && !peer.wants_nothing();
@@ -189,6 +187,7 @@ impl Active {
     ) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.last_sent = ctx.now;
+        peer.last_data = ctx.now;
         for block in blocks {
             peer.up.add(ctx.now, block.length);
             self.up.add(ctx.now, block.length);

@@ -17,13 +17,17 @@ use tokio::net::TcpStream;
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
 use super::outbox::Outbox;
 use crate::base::block_data::{BlockData, Buffer};
+use crate::engine::action::Direction;
+use crate::engine::bandwidth::Credit;
 use crate::engine::input::{CloseCause, ConnectionId, Input};
 use crate::runtime::driver::Handle;
-use crate::wire::peer::Message;
 use crate::wire::peer::stream::PeerStream;
+use crate::wire::peer::{Handshake, Message};
 
 /// Bytes that a task reads before it lets others run.
 const READ_BUDGET: usize = 512 * 1024;
+/// What moves before the engine allows anything.
+const HANDSHAKE: Credit = Credit::new(Handshake::LENGTH as u32);
 /// A read of so many bytes hands its buffer over; a smaller one is copied.
 const HAND_OVER: usize = 128 * 1024;
 
@@ -33,8 +37,8 @@ pub(crate) struct Peer {
     pub(crate) outbox: RefCell<Outbox>,
     /// Set once the connection is to end.
     is_closing: Cell<bool>,
-    /// How many more bytes may be read.
-    allowance: Cell<u64>,
+    /// How many more bytes may be read, and how many sent with blocks.
+    credit: [Cell<Credit>; 2],
     waker: RefCell<Option<Waker>>,
     /// Whether the task is running: it looks at everything before it rests, so it needs no waking.
     is_running: Cell<bool>,
@@ -45,8 +49,8 @@ impl Peer {
         Peer {
             outbox: RefCell::default(),
             is_closing: Cell::new(false),
-            // What comes before the handshake is bounded by its deadline.
-            allowance: Cell::new(LARGEST as u64),
+            // Handshakes cost nothing: only then does the engine know whom it meters.
+            credit: [Cell::new(HANDSHAKE), Cell::new(HANDSHAKE)],
             waker: RefCell::default(),
             is_running: Cell::new(false),
         }
@@ -77,16 +81,17 @@ impl Peer {
         outbox.push(message);
     }
 
-    /// Lets `bytes` more be read.
-    pub(crate) fn allow(&self, bytes: u64) {
-        self.allowance.set(self.allowance.get().saturating_add(bytes));
-        self.wake();
+    /// Lets `bytes` more move.
+    pub(crate) fn allow(&self, direction: Direction, bytes: u64) {
+        let credit = &self.credit[direction as usize];
+        credit.update(|mut credit| {
+            credit.allow(bytes);
+            credit
+        });
     }
 
-    fn spend(&self, bytes: usize) {
-        if self.allowance.get() != u64::MAX {
-            self.allowance.set(self.allowance.get().saturating_sub(bytes as u64));
-        }
+    fn left(&self, direction: Direction) -> u64 {
+        self.credit[direction as usize].get().left()
     }
 }
 
@@ -168,7 +173,7 @@ impl Connection {
     fn poll_send(&mut self, cx: &mut Context<'_>, peer: &Peer) -> io::Result<()> {
         loop {
             let mut outbox = peer.outbox.borrow_mut();
-            if let Some((torrent, batch)) = outbox.next_batch() {
+            if let Some((torrent, batch)) = outbox.next_batch(peer.left(Direction::Up)) {
                 self.driver.read_upload(self.id, torrent, batch);
             }
             if outbox.unsent().is_empty() {
@@ -177,25 +182,39 @@ impl Connection {
             let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, outbox.unsent()) else {
                 return Ok(());
             };
-            let blocks = outbox.on_sent(written?);
+            let count = written?;
+            let blocks = outbox.on_sent(count);
             drop(outbox);
+            self.spend(peer, Direction::Up, count);
             if !blocks.is_empty() {
                 self.driver.turn(Input::Uploaded { connection: self.id, blocks });
             }
         }
     }
 
+    /// Tells the engine of bytes that it counts.
+    fn spend(&self, peer: &Peer, direction: Direction, bytes: usize) {
+        let (credit, bytes) = (&peer.credit[direction as usize], bytes as u64);
+        let mut left = credit.get();
+        if left.spend(bytes) {
+            credit.set(left);
+            self.driver.turn(Input::Moved { connection: self.id, direction, bytes });
+        }
+    }
+
     /// Reads once and takes a turn with what came; says how many bytes.
     fn poll_receive(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<Result<usize, CloseCause>> {
         let pool = self.driver.pool();
-        if peer.allowance.get() == 0 || (pool.is_full() && !pool.wait_for_room(cx.waker())) {
+        let allowed = usize::try_from(peer.left(Direction::Down)).unwrap_or(usize::MAX);
+        if allowed == 0 || (pool.is_full() && !pool.wait_for_room(cx.waker())) {
             return Poll::Pending;
         }
         let scratch = self.driver.scratch();
         let mut buffer = scratch.take();
         let tail = self.decoder.tail().len();
         buffer.bytes_mut()[..tail].copy_from_slice(self.decoder.tail());
-        let mut space = ReadBuf::new(&mut buffer.bytes_mut()[tail..]);
+        let end = LARGEST.min(tail.saturating_add(allowed));
+        let mut space = ReadBuf::new(&mut buffer.bytes_mut()[tail..end]);
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut space);
         let count = space.filled().len();
         match read {
@@ -205,7 +224,7 @@ impl Connection {
                 return other.map(|read| Err(read.map_or(CloseCause::Network, |()| CloseCause::ByPeer)));
             }
         }
-        peer.spend(count);
+        self.spend(peer, Direction::Down, count);
         let mut messages = Vec::new();
         let filled = tail + count;
         let decoded = if count >= HAND_OVER {

@@ -71,13 +71,20 @@ impl Outbox {
         self.reading.retain(|block| !blocks.contains(block));
     }
 
-    /// The next blocks to read, if it is time: one batch is read or waits at a time.
-    pub(crate) fn next_batch(&mut self) -> Option<(TorrentId, Vec<BlockRequest>)> {
+    /// The next blocks to read, if it is time: one batch is read or waits at a time. It ends with the block that
+    /// uses up the `allowed` bytes.
+    pub(crate) fn next_batch(&mut self, mut allowed: u64) -> Option<(TorrentId, Vec<BlockRequest>)> {
         let (torrent, _) = *self.uploads.front()?;
-        if self.has_blocks {
+        if self.has_blocks || allowed == 0 {
             return None;
         }
-        let count = self.uploads.iter().take(UPLOAD_BATCH).take_while(|(of, _)| *of == torrent).count();
+        let mut is_allowed = |block: &BlockRequest| {
+            let is_allowed = allowed > 0;
+            allowed = allowed.saturating_sub(PIECE_HEADER as u64 + u64::from(block.length));
+            is_allowed
+        };
+        let batch = self.uploads.iter().take(UPLOAD_BATCH);
+        let count = batch.take_while(|(of, block)| *of == torrent && is_allowed(block)).count();
         let batch: Vec<BlockRequest> = self.uploads.drain(..count).map(|(_, block)| block).collect();
         self.reading = batch.clone();
         self.has_blocks = true;
@@ -171,9 +178,9 @@ mod tests {
     fn a_block_retracted_while_it_is_read_is_not_sent() {
         let mut outbox = Outbox::default();
         outbox.push_uploads(TorrentId(0), vec![request(0), request(4), request(8)]);
-        let (_, batch) = outbox.next_batch().unwrap();
+        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
         outbox.retract(&[request(4)]);
-        assert!(outbox.next_batch().is_none());
+        assert!(outbox.next_batch(u64::MAX).is_none());
         let mut bytes = Vec::new();
         for block in &batch {
             bytes.extend_from_slice(&[0; PIECE_HEADER]);
@@ -188,14 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_ends_with_the_block_that_uses_up_what_is_allowed() {
+        let mut outbox = Outbox::default();
+        outbox.push_uploads(TorrentId(0), vec![request(0), request(4), request(8)]);
+        assert_eq!(outbox.next_batch(0), None);
+        let block = PIECE_HEADER as u64 + 4;
+        assert_eq!(outbox.next_batch(block + 1).unwrap().1, [request(0), request(4)]);
+    }
+
+    #[test]
     fn a_batch_that_is_wholly_retracted_lets_the_next_be_read() {
         let mut outbox = Outbox::default();
         outbox.push_uploads(TorrentId(0), vec![request(0)]);
-        let (_, batch) = outbox.next_batch().unwrap();
+        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
         outbox.retract(&batch);
         outbox.push_batch(&batch, vec![0; PIECE_HEADER + 4]);
         assert!(outbox.unsent().is_empty());
         outbox.push_uploads(TorrentId(0), vec![request(4)]);
-        assert!(outbox.next_batch().is_some());
+        assert!(outbox.next_batch(u64::MAX).is_some());
     }
 }

@@ -1,11 +1,11 @@
 //! The loop of a run: notices, ticks, fetches and signals, until every target is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
 use super::job::{Active, Job, State};
 use super::patience::{GivenUp, Patience};
@@ -32,6 +32,8 @@ use crate::runtime::http::fetch_torrent;
 
 /// Between two looks at how it goes; bars are redrawn as often.
 const TICK: Duration = Duration::from_millis(200);
+/// The same while nothing is left to do but seed.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 /// What trackers and open writes get when the run ends.
 const SHUT_DOWN: Duration = Duration::from_secs(2);
 
@@ -56,6 +58,7 @@ pub async fn download(
         peers,
         client,
         jobs: Vec::new(),
+        by_torrent: BTreeMap::new(),
         fetches: JoinSet::new(),
         teller: Teller::default(),
         claimed: BTreeSet::new(),
@@ -79,6 +82,8 @@ struct Run {
     client: Client,
     /// In the order of the command line.
     jobs: Vec<Job>,
+    /// Which job a torrent of the client's is.
+    by_torrent: BTreeMap<TorrentId, usize>,
     /// Torrent files on their way, by job.
     fetches: JoinSet<(usize, Result<Vec<u8>, String>)>,
     teller: Teller,
@@ -147,8 +152,8 @@ impl Run {
 
     /// Gives queued torrents to the client, as many as may run.
     fn start_queued(&mut self) {
+        let mut active = self.jobs.iter().filter(|job| job.is_active()).count();
         for index in 0..self.jobs.len() {
-            let active = self.jobs.iter().filter(|job| job.is_active()).count();
             if active >= self.settings.active {
                 return;
             }
@@ -166,6 +171,8 @@ impl Run {
             }
             let torrent = self.client.add(self.settings.new_torrent(*metainfo, &self.peers));
             let since = self.start.elapsed();
+            active += 1;
+            self.by_torrent.insert(torrent, index);
             job.state = State::Active(Active { torrent, since, patience: Patience::new(since) });
         }
     }
@@ -176,8 +183,7 @@ impl Run {
 
     /// Runs until every target is over, or a signal asks to stop.
     async fn until_over(&mut self, interrupts: &mut Interrupts) -> Result<Option<ExitCode>, CliError> {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_tick = Instant::now();
         while !self.is_over() {
             tokio::select! {
                 notice = self.client.notice() => match notice {
@@ -189,7 +195,11 @@ impl Run {
                         self.on_fetched(index, fetched);
                     }
                 }
-                _ = ticks.tick() => self.on_tick().await,
+                () = sleep_until(next_tick.into()) => {
+                    self.on_tick().await;
+                    let is_idle = !self.jobs.iter().any(Job::is_pending);
+                    next_tick = Instant::now() + if is_idle { IDLE_TICK } else { TICK };
+                }
                 interrupt = interrupts.next() => match interrupt {
                     Interrupt::Stop(code) => return Ok(Some(code)),
                     Interrupt::Status => {
@@ -209,7 +219,7 @@ impl Run {
             _ => false,
         };
         let Some(torrent) = torrent_of(&notice) else { return };
-        let Some(index) = self.jobs.iter().position(|job| job.torrent() == Some(torrent)) else { return };
+        let Some(index) = self.job_of(torrent) else { return };
         self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
         match notice {
             Notice::Complete { .. } => self.complete(index, torrent).await,
@@ -228,8 +238,16 @@ impl Run {
         }
     }
 
+    /// The job that a torrent is, while the client has it.
+    fn job_of(&self, torrent: TorrentId) -> Option<usize> {
+        let index = *self.by_torrent.get(&torrent)?;
+        (self.jobs[index].torrent() == Some(torrent)).then_some(index)
+    }
+
     async fn complete(&mut self, index: usize, torrent: TorrentId) {
-        self.look().await;
+        if let Some(seen) = self.client.torrent(torrent).await {
+            self.jobs[index].snapshot = Some(seen);
+        }
         let now = self.now();
         let job = &mut self.jobs[index];
         let State::Active(active) = &job.state else { return };
@@ -299,8 +317,8 @@ impl Run {
             return;
         }
         for torrent in self.client.snapshot(Detail::Totals).await.torrents {
-            if let Some(job) = self.jobs.iter_mut().find(|job| job.torrent() == Some(torrent.torrent)) {
-                job.snapshot = Some(torrent);
+            if let Some(index) = self.job_of(torrent.torrent) {
+                self.jobs[index].snapshot = Some(torrent);
             }
         }
     }

@@ -1,0 +1,255 @@
+//! Rate limits: who may move how many bytes when.
+//!
+//! One tree of allowances for each direction: the session's, each torrent's, and under them the connections. Limits
+//! stand at the upper two; what they let through is shared among connections. The rules:
+//!
+//! - Shared is what fills up, at most every 50 ms, and only when somebody has used something. Nothing is limited,
+//!   nothing is counted: a connection under no limit is allowed everything at once, and no timer runs.
+//! - Max-min fair: whoever has run out has a claim to an equal share; whoever has not is only given back what it
+//!   used lately, so what one does not use goes to the others. When there is not enough for all, those who
+//!   waited longest come first, so that nobody is given less than a block at a time.
+//! - Every connection holds a little ([`FLOAT`]), so that small messages never wait for payload.
+//! - What is given is taken from the allowances at once, and what a connection leaves behind goes back: over any
+//!   time, no more moves than the limit, a burst of a quarter of a second, and what connections held before.
+//!
+//! Counted are the bytes of the peer wire after the handshake: payload, headers and messages. What TCP and IP
+//! add is not, nor are trackers. Who counts the bytes says so by
+//! [`Input::Moved`](crate::engine::input::Input::Moved).
+
+mod bucket;
+mod credit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::action::Direction;
+use super::input::ConnectionId;
+use super::order::TorrentId;
+use super::settings::Limits;
+use crate::base::layout::BLOCK_LENGTH;
+use crate::base::time::{Duration, Instant};
+use bucket::Bucket;
+pub use credit::Credit;
+
+/// Between two rounds of sharing.
+const TICK: Duration = Duration::from_millis(50);
+/// What is worth giving: a block and its header, bytes.
+const QUANTUM: u64 = BLOCK_LENGTH as u64 + 13;
+/// What a connection holds that uses nothing, bytes.
+const FLOAT: u64 = 2048;
+
+/// What a connection is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// To whom.
+    pub connection: ConnectionId,
+    /// Which way.
+    pub direction: Direction,
+    /// How many more; [`u64::MAX`]: no limit.
+    pub bytes: u64,
+}
+
+/// The allowances of a session.
+#[derive(Debug)]
+pub struct Bandwidth {
+    meters: [Meter; 2],
+}
+
+const DIRECTIONS: [Direction; 2] = [Direction::Down, Direction::Up];
+
+impl Bandwidth {
+    /// The allowances under `limits` for a whole session.
+    pub fn new(now: Instant, limits: Limits) -> Bandwidth {
+        let meter = |direction| Meter::new(limits.of(direction).map(|rate| Bucket::new(now, rate)));
+        Bandwidth { meters: DIRECTIONS.map(meter) }
+    }
+
+    /// Limits one torrent too. Connections that it has already are not counted.
+    pub fn limit_torrent(&mut self, now: Instant, torrent: TorrentId, limits: Limits) {
+        for (meter, direction) in self.meters.iter_mut().zip(DIRECTIONS) {
+            if let Some(rate) = limits.of(direction) {
+                meter.torrents.insert(torrent, Bucket::new(now, rate));
+            }
+        }
+    }
+
+    /// A connection joined a torrent; `is_free`: it is not to be counted. What it is given at first.
+    pub fn on_joined(&mut self, connection: ConnectionId, torrent: TorrentId, is_free: bool) -> [Grant; 2] {
+        DIRECTIONS.map(|direction| {
+            let bytes = self.meters[direction as usize].join(connection, torrent, is_free);
+            Grant { connection, direction, bytes }
+        })
+    }
+
+    /// A connection is gone.
+    pub fn on_left(&mut self, connection: ConnectionId) {
+        self.meters.iter_mut().for_each(|meter| meter.leave(connection));
+    }
+
+    /// A connection has used so much.
+    pub fn on_moved(&mut self, now: Instant, connection: ConnectionId, direction: Direction, bytes: u64) {
+        self.meters[direction as usize].spend(now, connection, bytes);
+    }
+
+    /// When to call [`Bandwidth::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.meters.iter().filter_map(|meter| meter.next).min()
+    }
+
+    /// Shares what has filled up.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<Grant> {
+        let mut grants = Vec::new();
+        for (meter, direction) in self.meters.iter_mut().zip(DIRECTIONS) {
+            if meter.next.is_some_and(|next| next <= now) {
+                let given = meter.share(now).into_iter();
+                grants.extend(given.map(|(connection, bytes)| Grant { connection, direction, bytes }));
+            }
+        }
+        grants
+    }
+
+    /// Whether one of a torrent's connections could move more, were it not for a limit.
+    pub fn is_holding_back(&self, torrent: TorrentId, direction: Direction) -> bool {
+        let members = self.meters[direction as usize].members.values();
+        members.filter(|member| member.torrent == torrent).any(|member| member.held <= 0)
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Meter {
+    session: Option<Bucket>,
+    /// Those that have a limit of their own.
+    torrents: BTreeMap<TorrentId, Bucket>,
+    members: BTreeMap<ConnectionId, Member>,
+    next: Option<Instant>,
+    last_round: Option<Instant>,
+    rounds: u64,
+}
+
+/// A connection that is counted.
+#[derive(Debug)]
+struct Member {
+    torrent: TorrentId,
+    /// Given and not used, bytes; below zero when it used more.
+    held: i64,
+    /// Used since the last round, bytes.
+    used: u64,
+    /// The round in which it was given something last.
+    round: u64,
+}
+
+/// What a member could do with, and in the end gets.
+struct Claim {
+    connection: ConnectionId,
+    torrent: TorrentId,
+    bytes: u64,
+    round: u64,
+}
+
+impl Meter {
+    fn new(session: Option<Bucket>) -> Meter {
+        Meter {
+            session,
+            torrents: BTreeMap::new(),
+            members: BTreeMap::new(),
+            next: None,
+            last_round: None,
+            rounds: 0,
+        }
+    }
+
+    fn join(&mut self, connection: ConnectionId, torrent: TorrentId, is_free: bool) -> u64 {
+        if is_free || (self.session.is_none() && !self.torrents.contains_key(&torrent)) {
+            return u64::MAX;
+        }
+        let member = Member { torrent, held: FLOAT as i64, used: 0, round: self.rounds };
+        self.members.insert(connection, member);
+        FLOAT
+    }
+
+    fn leave(&mut self, connection: ConnectionId) {
+        let Some(member) = self.members.remove(&connection) else { return };
+        // What it was given at first was not taken from the allowances.
+        self.take(member.torrent, (FLOAT as i64).saturating_sub(member.held));
+    }
+
+    fn spend(&mut self, now: Instant, connection: ConnectionId, bytes: u64) {
+        let Some(member) = self.members.get_mut(&connection) else { return };
+        member.held = member.held.saturating_sub_unsigned(bytes);
+        member.used = member.used.saturating_add(bytes);
+        let torrent = member.torrent;
+        let round = self.last_round.map_or(now, |last| now.max(last + TICK)).max(self.ready_at(torrent));
+        self.next = Some(self.next.map_or(round, |next| next.min(round)));
+    }
+
+    fn take(&mut self, torrent: TorrentId, bytes: i64) {
+        let buckets = self.session.iter_mut().chain(self.torrents.get_mut(&torrent));
+        buckets.for_each(|bucket| bucket.take(bytes));
+    }
+
+    /// A round: who gets how much.
+    fn share(&mut self, now: Instant) -> Vec<(ConnectionId, u64)> {
+        self.rounds += 1;
+        self.last_round = Some(now);
+        self.session.iter_mut().chain(self.torrents.values_mut()).for_each(|bucket| bucket.fill(now));
+        let mut claims = self.claims();
+        for (torrent, bucket) in &self.torrents {
+            cut(claims.iter_mut().filter(|claim| claim.torrent == *torrent).collect(), bucket.available());
+        }
+        if let Some(session) = &self.session {
+            cut(claims.iter_mut().filter(|claim| claim.bytes > 0).collect(), session.available());
+        }
+        claims.retain(|claim| claim.bytes > 0);
+        for claim in &claims {
+            self.take(claim.torrent, i64::try_from(claim.bytes).unwrap_or(i64::MAX));
+            if let Some(member) = self.members.get_mut(&claim.connection) {
+                member.held = member.held.saturating_add_unsigned(claim.bytes);
+                member.round = self.rounds;
+            }
+        }
+        // The others say so once they have used what they hold.
+        let waiting = self.members.values().filter(|member| member.held <= 0);
+        self.next = waiting.map(|member| self.ready_at(member.torrent).max(now + TICK)).min();
+        claims.into_iter().map(|claim| (claim.connection, claim.bytes)).collect()
+    }
+
+    /// What each could do with: all there is if it has run out, else what it used since the last round, twice, so
+    /// that it never runs out while it is not the limit that holds it back.
+    fn claims(&mut self) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for (&connection, member) in &mut self.members {
+            let used = std::mem::take(&mut member.used);
+            let wanted = FLOAT.saturating_add(used.saturating_mul(2));
+            let bytes = match u64::try_from(member.held) {
+                Ok(held) if held > 0 => wanted.saturating_sub(held),
+                _ => u64::MAX,
+            };
+            if bytes > 0 {
+                claims.push(Claim { connection, torrent: member.torrent, bytes, round: member.round });
+            }
+        }
+        claims
+    }
+
+    /// When a connection of a torrent can be given something worth it.
+    fn ready_at(&self, torrent: TorrentId) -> Instant {
+        let buckets = self.session.iter().chain(self.torrents.get(&torrent));
+        buckets.map(Bucket::ready_at).max().unwrap_or(Instant::ZERO)
+    }
+}
+
+/// Cuts claims down to what is available, in equal shares.
+fn cut(mut claims: Vec<&mut Claim>, available: u64) {
+    claims.sort_by_key(|claim| (claim.round, claim.connection));
+    let count = claims.len().min(usize::try_from(available / QUANTUM).unwrap_or(usize::MAX));
+    let (served, waiting) = claims.split_at_mut(count);
+    waiting.iter_mut().for_each(|claim| claim.bytes = 0);
+    served.sort_by_key(|claim| claim.bytes);
+    let mut left = available;
+    for (at, claim) in served.iter_mut().enumerate() {
+        claim.bytes = claim.bytes.min(left / (count - at) as u64);
+        left -= claim.bytes;
+    }
+}

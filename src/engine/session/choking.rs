@@ -1,0 +1,62 @@
+//! One budget of slots for the whole session, and room for those who wait.
+//!
+//! Torrents share one uplink, so they share its slots too: how many peers it can serve well does not depend on how many
+//! torrents they are in. Torrents say that something has changed; when the input is dealt with, the choker looks at
+//! all of their peers, and each torrent does what it says.
+
+use super::Session;
+use crate::base::time::{Duration, Instant};
+use crate::engine::choker::{Changes, Standing};
+use crate::engine::input::ConnectionId;
+use crate::engine::order::TorrentId;
+use crate::engine::timers::TimerReason;
+
+/// Between two peers that give way to others.
+const PARTING_GAP: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// Grants what torrents wished for while the input was dealt with.
+    pub(super) fn grant_wishes(&mut self, now: Instant) {
+        if std::mem::take(&mut self.wishes.room) {
+            self.make_room(now);
+        }
+        if std::mem::take(&mut self.wishes.rechoke) {
+            self.rechoke(now);
+        }
+        for (torrent, newcomer) in std::mem::take(&mut self.wishes.newcomers) {
+            self.with_torrent(now, torrent, |torrent, ctx| torrent.offer_fast(ctx, newcomer));
+        }
+    }
+
+    /// Lets the choker decide anew.
+    pub(super) fn rechoke(&mut self, now: Instant) {
+        let mut standings: Vec<Standing> = Vec::new();
+        for torrent in self.torrents.values_mut() {
+            torrent.add_standings(now, &mut standings);
+        }
+        let Changes { choke, unchoke } = self.choker.decide(now, self.uploaded, &standings);
+        self.timers.set(TimerReason::Choker, self.choker.poll_timeout());
+        let changes = choke.into_iter().map(|connection| (connection, true));
+        for (connection, choke) in changes.chain(unchoke.into_iter().map(|connection| (connection, false))) {
+            if let Some(torrent) = self.connections.member_of(connection) {
+                self.with_torrent(now, torrent, |torrent, ctx| torrent.set_choking(ctx, connection, choke));
+            }
+        }
+    }
+
+    /// Has the least useful peer of all torrents leave, if there is one that may be asked to and the last one is
+    /// long enough ago. Says whether.
+    pub(super) fn make_room(&mut self, now: Instant) -> bool {
+        if now < self.next_parting {
+            return false;
+        }
+        self.next_parting = now + PARTING_GAP;
+        let least = |(id, torrent): (&TorrentId, &crate::engine::torrent::Torrent)| {
+            torrent.least_useful(now).map(|(rank, connection)| (rank, connection, *id))
+        };
+        let least: Option<(_, ConnectionId, TorrentId)> = self.torrents.iter().filter_map(least).min();
+        let Some((_, connection, torrent)) = least else { return false };
+        self.with_torrent(now, torrent, |torrent, ctx| torrent.part_with(ctx, connection));
+        true
+    }
+}

@@ -1,0 +1,59 @@
+//! Who gives way when every place is taken and others wait.
+//!
+//! Places are few, and whoever only holds one keeps out those who would trade. A peer may be asked to leave when it
+//! has been here for a while and no data has moved either way for long: two minutes if neither end wants anything of
+//! the other, ten if one does, for it may be waiting for its turn. The longest idle goes first, and only one in ten
+//! seconds: whoever comes in its place may be no better.
+
+use super::Context;
+use super::active::Active;
+use crate::base::time::{Duration, Instant};
+use crate::engine::action::CloseReason;
+use crate::engine::input::ConnectionId;
+use crate::engine::peer::PeerConnection;
+
+/// Nobody is asked to leave so soon after it came.
+const YOUNG: Duration = Duration::from_secs(60);
+/// A peer of no interest, to which we are of none, may be idle for so long.
+const IDLE_UNWANTED: Duration = Duration::from_secs(2 * 60);
+/// Any other peer may.
+const IDLE_WANTED: Duration = Duration::from_secs(10 * 60);
+/// Between two that leave.
+const GAP: Duration = Duration::from_secs(10);
+
+/// The least goes first.
+pub(in crate::engine) type Rank = (bool, Instant);
+
+impl Active {
+    /// The peer that would be missed least, if there is one that may be asked to leave.
+    pub(super) fn least_useful(&self, now: Instant) -> Option<(Rank, ConnectionId)> {
+        let ranked = |(id, peer): (&ConnectionId, &PeerConnection)| Some((rank(peer, now)?, *id));
+        self.peers.iter().filter_map(ranked).min()
+    }
+
+    /// Closes a peer for the sake of others; it is not looked for before them.
+    pub(super) fn part_with(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.get(&connection) else { return };
+        let address = peer.listens.unwrap_or(peer.address);
+        self.leave(ctx, connection, CloseReason::Useless);
+        self.peer_list.on_useless(ctx.now, address);
+    }
+
+    /// Has the least useful peer leave, if the last one is long enough ago. Says whether.
+    pub(super) fn make_room(&mut self, ctx: &mut Context<'_>) -> bool {
+        if ctx.now < self.next_parting {
+            return false;
+        }
+        self.next_parting = ctx.now + GAP;
+        let Some((_, connection)) = self.least_useful(ctx.now) else { return false };
+        self.part_with(ctx, connection);
+        true
+    }
+}
+
+fn rank(peer: &PeerConnection, now: Instant) -> Option<Rank> {
+    let is_wanted = peer.peer_interested || peer.am_interested;
+    let patience = if is_wanted { IDLE_WANTED } else { IDLE_UNWANTED };
+    let may_go = now.since(peer.since) >= YOUNG && now.since(peer.last_data) >= patience;
+    may_go.then_some((is_wanted, peer.last_data))
+}

@@ -19,10 +19,12 @@ use super::open_files::OpenFile;
 use super::storage::{Name, Names, Payload, Storage};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
-use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
+use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
-use crate::runtime::state::{Busy, Fact, Journal, Lock, Pieces, Record, RunOf, Stamp, boot_id, runs_of};
+use crate::engine::resume::reliance::{Look, Scene};
+use crate::engine::resume::{Fact, Pieces, RunOf, Stamp, runs_of};
+use crate::runtime::state::{Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
@@ -156,11 +158,20 @@ impl Payload {
         existing: Existing,
     ) -> Result<Existing, DiskError> {
         let storage = &self.storage;
+        let boot = boot_id();
+        let looks = self.looks(found);
+        let scene = |device| Scene {
+            layout: &storage.layout,
+            file_map: &storage.file_map,
+            found: &looks,
+            boot: boot.as_deref(),
+            device,
+        };
         let mut kept = self.kept();
         if kept.is_shared && !storage.target.read_only {
             // Whoever shares it writes nothing down.
             let record = kept.journal.take().map(|journal| journal.record().clone());
-            let known = record.filter(|_| is_known).map(|record| resumed(storage, &record, found));
+            let known = record.filter(|_| is_known).map(|record| scene(record.device).reliable(&record));
             return Ok(known.map_or(existing, |resume| Existing::Known(Box::new(resume))));
         }
         let Some(journal) = &mut kept.journal else { return Ok(existing) };
@@ -179,28 +190,16 @@ impl Payload {
                         .to_owned(),
             });
         }
+        let scene = scene(device);
         let resume = if is_known {
-            resumed(storage, old, found)
+            scene.reliable(old)
         } else {
             let pieces = storage.layout.piece_count();
             let none = Bitfield::empty(pieces);
             let unsure = if existing == Existing::Nothing { none.clone() } else { Bitfield::full(pieces) };
             Resume { have: none, unsure, written: Vec::new() }
         };
-        let mut record = Record::empty(storage.layout.piece_count());
-        record.boot = boot_id().unwrap_or_default();
-        record.device = device;
-        for piece in resume.have.iter().filter(|piece| old.durable.has(*piece)) {
-            record.durable.insert(piece);
-        }
-        (record.have, record.unsure) = (resume.have.clone(), resume.unsure.clone());
-        record.written = resume.written.iter().cloned().collect();
-        let files = (0..).map(FileIndex).zip(found);
-        let known = files.filter_map(|(file, found)| {
-            let stamp = stamp(found.as_ref()?);
-            Some((file, (stamp, is_known && old.is_ours(file, &stamp))))
-        });
-        record.files = known.collect();
+        let record = scene.going_on(&resume, is_known.then_some(old));
         for (file, _) in record.files.iter().filter(|(_, (_, is_ours))| *is_ours) {
             names.mark_ours(*file);
         }
@@ -208,6 +207,16 @@ impl Payload {
             journal.restart(record);
         }
         Ok(if is_known && !is_gone { Existing::Known(Box::new(resume)) } else { existing })
+    }
+
+    /// The files as they were `found`.
+    fn looks(&self, found: &[Option<Found>]) -> Vec<Look> {
+        let look = |(file, found): (u32, &Option<Found>)| match found {
+            _ if !self.storage.is_on_disk(FileIndex(file)) => Look::Unwanted,
+            None => Look::Absent,
+            Some(found) => Look::Present(stamp(found)),
+        };
+        (0..).zip(found).map(look).collect()
     }
 
     /// Blocks of a piece were written, and perhaps there is a verdict.
@@ -218,11 +227,7 @@ impl Payload {
         verdict: Option<&Verdict>,
     ) {
         let runs = runs_of(blocks);
-        let fact = match verdict {
-            Some(Verdict::Passed { .. }) => Fact::Pieces(Pieces::Have, vec![(piece.0, 1)]),
-            Some(Verdict::Failed { .. }) => Fact::Dropped(piece),
-            None => Fact::Blocks(piece, runs.clone()),
-        };
+        let fact = Fact::of_blocks(piece, &runs, verdict);
         let bytes = match verdict {
             Some(Verdict::Passed { .. }) => u64::from(self.storage.layout.piece_len(piece)),
             _ => 0,
@@ -242,13 +247,9 @@ impl Payload {
 
     /// These pieces were checked; those of them that are `right` are.
     pub(super) fn record_check(self: &Arc<Self>, pieces: &Range<u32>, right: &[PieceIndex]) {
-        let all = (pieces.start, pieces.end.saturating_sub(pieces.start));
         let bytes = right.iter().map(|piece| u64::from(self.storage.layout.piece_len(*piece))).sum();
-        let right = right.iter().map(|piece| piece.0);
-        let facts =
-            vec![Fact::Pieces(Pieces::Missing, vec![all]), Fact::Pieces(Pieces::Have, runs_of(right))];
         // The files' times are those from before the check: what changed since then is to be checked again.
-        self.record(facts, None, bytes);
+        self.record(Fact::of_check(pieces, right), None, bytes);
     }
 
     /// A file was changed other than by writing blocks.
@@ -384,61 +385,6 @@ impl Payload {
 
 fn stamp(found: &Found) -> Stamp {
     Stamp { length: found.length, modified: found.modified, inode: found.identity.1 }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Same,
-    Changed,
-    Absent,
-}
-
-/// What may be relied on of `record`, with the files as they were `found`.
-fn resumed(storage: &Storage, record: &Record, found: &[Option<Found>]) -> Resume {
-    let same_boot = boot_id().is_some_and(|boot| boot == record.boot);
-    let state = |file: FileIndex| match &found[file.index()] {
-        _ if !storage.is_on_disk(file) => State::Same,
-        None => State::Absent,
-        Some(found) if record.is_known(file, &stamp(found)) => State::Same,
-        Some(_) => State::Changed,
-    };
-    let states: Vec<State> = (0..found.len() as u32).map(|file| state(FileIndex(file))).collect();
-    let pieces = storage.layout.piece_count();
-    let mut resume =
-        Resume { have: Bitfield::empty(pieces), unsure: Bitfield::empty(pieces), written: Vec::new() };
-    for piece in storage.layout.pieces() {
-        let (mut is_absent, mut is_changed) = (false, false);
-        for slice in storage.file_map.slices(storage.layout.piece_range(piece)) {
-            is_absent |= states[slice.file.index()] == State::Absent;
-            is_changed |= states[slice.file.index()] == State::Changed;
-        }
-        let has = record.have.has(piece);
-        if is_absent {
-            continue;
-        }
-        if is_changed || record.unsure.has(piece) || has && !same_boot && !record.durable.has(piece) {
-            resume.unsure.insert(piece);
-        } else if has {
-            resume.have.insert(piece);
-        }
-    }
-    for (piece, written) in &record.written {
-        let start = storage.layout.piece_range(*piece).start;
-        let is_there = |block: u32| {
-            let address = BlockAddress { piece: *piece, block };
-            let begin = start + u64::from(block) * u64::from(BLOCK_LENGTH);
-            let end = begin + u64::from(storage.layout.block_len(address));
-            storage.file_map.slices(begin..end).filter(|slice| storage.is_on_disk(slice.file)).all(|slice| {
-                found[slice.file.index()].is_some_and(|found| found.length >= slice.offset + slice.length)
-            })
-        };
-        let written: Vec<bool> =
-            (0..).zip(written).map(|(block, is_written)| *is_written && is_there(block)).collect();
-        if written.contains(&true) && !resume.have.has(*piece) {
-            resume.written.push((*piece, written));
-        }
-    }
-    resume
 }
 
 /// A place for what is kept.

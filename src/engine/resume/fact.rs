@@ -1,14 +1,17 @@
 //! What a journal says, one thing at a time, and its bytes: a kind, then numbers, little end first.
 
+use std::ops::Range;
+
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
+use crate::engine::disk_job::Verdict;
 
 /// A run of numbers: the first, and how many.
-pub(in crate::runtime) type RunOf = (u32, u32);
+pub type RunOf = (u32, u32);
 
 /// One thing that has become true.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::runtime) enum Fact {
+pub enum Fact {
     /// What all that follows is about; first in every journal, and nowhere else.
     Begin {
         /// Names the target.
@@ -30,7 +33,7 @@ pub(in crate::runtime) enum Fact {
 
 /// What is said of pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::runtime) enum Pieces {
+pub enum Pieces {
     /// Verified and written.
     Have,
     /// And durable.
@@ -43,22 +46,22 @@ pub(in crate::runtime) enum Pieces {
 
 /// By what a file that nobody has touched is known again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::runtime) struct Stamp {
+pub struct Stamp {
     /// Its length, bytes.
-    pub(in crate::runtime) length: u64,
+    pub length: u64,
     /// When its content was changed last: seconds and nanoseconds since 1970.
-    pub(in crate::runtime) modified: (i64, i64),
+    pub modified: (i64, i64),
     /// Its number on its device.
-    pub(in crate::runtime) inode: u64,
+    pub inode: u64,
 }
 
 /// The runs of consecutive pieces in `set`.
-pub(in crate::runtime) fn runs(set: &Bitfield) -> Vec<RunOf> {
+pub fn runs(set: &Bitfield) -> Vec<RunOf> {
     runs_of(set.iter().map(|piece| piece.0))
 }
 
 /// The runs of consecutive numbers in an ascending list.
-pub(in crate::runtime) fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec<RunOf> {
+pub fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec<RunOf> {
     let mut runs: Vec<RunOf> = Vec::new();
     for number in numbers {
         match runs.last_mut() {
@@ -70,6 +73,22 @@ pub(in crate::runtime) fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec
 }
 
 impl Fact {
+    /// What is to be said of a piece of which these blocks were written, and perhaps it was judged.
+    pub fn of_blocks(piece: PieceIndex, blocks: &[RunOf], verdict: Option<&Verdict>) -> Fact {
+        match verdict {
+            Some(Verdict::Passed { .. }) => Fact::Pieces(Pieces::Have, vec![(piece.0, 1)]),
+            Some(Verdict::Failed { .. }) => Fact::Dropped(piece),
+            None => Fact::Blocks(piece, blocks.to_vec()),
+        }
+    }
+
+    /// What is to be said of `pieces` that were checked, those of them that are `right`.
+    pub fn of_check(pieces: &Range<u32>, right: &[PieceIndex]) -> Vec<Fact> {
+        let all = (pieces.start, pieces.end.saturating_sub(pieces.start));
+        let right = right.iter().map(|piece| piece.0);
+        vec![Fact::Pieces(Pieces::Missing, vec![all]), Fact::Pieces(Pieces::Have, runs_of(right))]
+    }
+
     /// Appends the fact's bytes.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -111,7 +130,7 @@ impl Fact {
     }
 
     /// The facts in `bytes`; `None` when they are anything else.
-    pub(super) fn decode_all(bytes: &[u8]) -> Option<Vec<Fact>> {
+    pub fn decode_all(bytes: &[u8]) -> Option<Vec<Fact>> {
         let mut reader = Reader(bytes);
         let mut facts = Vec::new();
         while !reader.0.is_empty() {

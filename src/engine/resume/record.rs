@@ -12,30 +12,30 @@ use crate::base::layout::Layout;
 
 /// What is known of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::runtime) struct Record {
+pub struct Record {
     /// The run of the system that wrote it; empty when that is not known.
-    pub(in crate::runtime) boot: String,
+    pub boot: String,
     /// The device that the download folder was on.
-    pub(in crate::runtime) device: u64,
+    pub device: u64,
     /// Verified and written.
-    pub(in crate::runtime) have: Bitfield,
+    pub have: Bitfield,
     /// And durable.
-    pub(in crate::runtime) durable: Bitfield,
+    pub durable: Bitfield,
     /// To be checked.
-    pub(in crate::runtime) unsure: Bitfield,
+    pub unsure: Bitfield,
     /// Of unfinished pieces, by block: whether it is written.
-    pub(in crate::runtime) written: BTreeMap<PieceIndex, Vec<bool>>,
+    pub written: BTreeMap<PieceIndex, Vec<bool>>,
     /// The files as the writes so far left them, and whether any of those was ours.
-    pub(in crate::runtime) files: BTreeMap<FileIndex, (Stamp, bool)>,
+    pub files: BTreeMap<FileIndex, (Stamp, bool)>,
 }
 
 /// A fact that can't be true of this torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Impossible;
+pub struct Impossible;
 
 impl Record {
     /// Of a torrent of which nothing is known.
-    pub(in crate::runtime) fn empty(pieces: u32) -> Record {
+    pub fn empty(pieces: u32) -> Record {
         let none = Bitfield::empty(pieces);
         Record {
             boot: String::new(),
@@ -49,22 +49,22 @@ impl Record {
     }
 
     /// Whether it says that something is on disk.
-    pub(in crate::runtime) fn claims_data(&self) -> bool {
+    pub fn claims_data(&self) -> bool {
         !(self.have.is_empty() && self.unsure.is_empty() && self.written.is_empty())
     }
 
     /// Whether a file is known to be so.
-    pub(in crate::runtime) fn is_known(&self, file: FileIndex, stamp: &Stamp) -> bool {
+    pub fn is_known(&self, file: FileIndex, stamp: &Stamp) -> bool {
         self.files.get(&file).is_some_and(|(known, _)| known == stamp)
     }
 
     /// Whether the file that looks so is one that we have written to, whoever else has since.
-    pub(in crate::runtime) fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
+    pub fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
         self.files.get(&file).is_some_and(|(known, is_ours)| *is_ours && known.inode == stamp.inode)
     }
 
     /// Takes a fact in.
-    pub(super) fn apply(&mut self, fact: &Fact, layout: &Layout, files: u32) -> Result<(), Impossible> {
+    pub fn apply(&mut self, fact: &Fact, layout: &Layout, files: u32) -> Result<(), Impossible> {
         match fact {
             Fact::Begin { .. } => return Err(Impossible),
             Fact::Pieces(what, runs) => {
@@ -121,7 +121,7 @@ impl Record {
     }
 
     /// The facts that make this record from an empty one.
-    pub(super) fn facts(&self, identity: [u8; 20]) -> Vec<Fact> {
+    pub fn facts(&self, identity: [u8; 20]) -> Vec<Fact> {
         let mut facts = vec![Fact::Begin { identity, boot: self.boot.clone(), device: self.device }];
         let sets =
             [(Pieces::Have, &self.have), (Pieces::Durable, &self.durable), (Pieces::Unsure, &self.unsure)];

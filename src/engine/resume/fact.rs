@@ -29,6 +29,10 @@ pub enum Fact {
     Dropped(PieceIndex),
     /// A file, as the writes so far left it, and whether any of them was ours.
     File(FileIndex, Stamp, bool),
+    /// A sync of this file has failed: whatever a later one says, nothing is known of what was written before.
+    Tainted(FileIndex),
+    /// These files, and no others, are about to be synced; which are tainted unless something is said after it.
+    Syncing(Vec<RunOf>),
 }
 
 /// What is said of pieces.
@@ -126,6 +130,14 @@ impl Fact {
                 out.extend(stamp.inode.to_le_bytes());
                 out.push(u8::from(*is_ours));
             }
+            Fact::Tainted(file) => {
+                out.push(8);
+                out.extend(file.0.to_le_bytes());
+            }
+            Fact::Syncing(runs) => {
+                out.push(9);
+                encode_runs(runs, out);
+            }
         }
     }
 
@@ -176,6 +188,8 @@ impl Reader<'_> {
                 let [is_ours] = self.take()?;
                 Fact::File(file, stamp, is_ours == 1)
             }
+            8 => Fact::Tainted(FileIndex(self.number()?)),
+            9 => Fact::Syncing(self.runs()?),
             _ => return None,
         })
     }

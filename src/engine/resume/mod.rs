@@ -20,6 +20,7 @@
 //! 3. Pieces are durable when they were verified before their files were synced, and all of these syncs
 //!    worked.
 
+pub mod durability;
 pub mod fact;
 pub mod frame;
 pub mod ledger;

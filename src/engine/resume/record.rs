@@ -3,7 +3,7 @@
 //! Invariant: no piece is both had and unsure; only had pieces are durable; blocks are kept only of pieces
 //! that are not had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fact::{Fact, Pieces, RunOf, Stamp, runs, runs_of};
 use crate::base::bitfield::Bitfield;
@@ -27,6 +27,10 @@ pub struct Record {
     pub written: BTreeMap<PieceIndex, Vec<bool>>,
     /// The files as the writes so far left them, and whether any of those was ours.
     pub files: BTreeMap<FileIndex, (Stamp, bool)>,
+    /// Files of which a sync has failed in this run of the system.
+    pub tainted: BTreeSet<FileIndex>,
+    /// Files that are being synced: were this the last that is known, nobody would know what came of it.
+    pub syncing: BTreeSet<FileIndex>,
 }
 
 /// A fact that can't be true of this torrent.
@@ -45,6 +49,8 @@ impl Record {
             unsure: none,
             written: BTreeMap::new(),
             files: BTreeMap::new(),
+            tainted: BTreeSet::new(),
+            syncing: BTreeSet::new(),
         }
     }
 
@@ -93,6 +99,11 @@ impl Record {
                 }
                 self.files.insert(*file, (*stamp, *is_ours));
             }
+            Fact::Tainted(file) if file.0 >= files => return Err(Impossible),
+            Fact::Tainted(file) => {
+                self.tainted.insert(*file);
+            }
+            Fact::Syncing(runs) => self.syncing = numbers(runs, files)?.map(FileIndex).collect(),
         }
         Ok(())
     }
@@ -131,6 +142,8 @@ impl Record {
             let blocks = (0..).zip(written).filter(|(_, is_written)| **is_written).map(|(block, _)| block);
             Fact::Blocks(*piece, runs_of(blocks))
         }));
+        facts.extend(self.tainted.iter().map(|file| Fact::Tainted(*file)));
+        facts.push(Fact::Syncing(runs_of(self.syncing.iter().map(|file| file.0))));
         facts
     }
 }

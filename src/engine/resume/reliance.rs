@@ -4,6 +4,8 @@
 //! pieces are unsure. In another run of the system pieces that are not durable are unsure too. Blocks count
 //! all the same where their file reaches so far: the piece's hash decides. What a missing file held is missing.
 
+use std::collections::BTreeSet;
+
 use super::fact::Stamp;
 use super::record::Record;
 use crate::base::bitfield::Bitfield;
@@ -34,8 +36,8 @@ pub enum Look {
     Unwanted,
     /// It is not there.
     Absent,
-    /// It is there.
-    Present(Stamp),
+    /// It is there; whether under a name that only we give.
+    Present(Stamp, bool),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,15 +50,15 @@ enum State {
 impl Scene<'_> {
     /// What may be relied on of `record`.
     pub fn reliable(&self, record: &Record) -> Resume {
-        let is_same_boot = self.boot.is_some_and(|boot| boot == record.boot);
+        let is_same_boot = self.is_same_boot(record);
         let states: Vec<State> = (0..)
             .map(FileIndex)
             .zip(self.found)
             .map(|(file, look)| match look {
                 Look::Unwanted => State::Same,
                 Look::Absent => State::Absent,
-                Look::Present(stamp) if record.is_known(file, stamp) => State::Same,
-                Look::Present(_) => State::Changed,
+                Look::Present(stamp, _) if record.is_known(file, stamp) => State::Same,
+                Look::Present(..) => State::Changed,
             })
             .collect();
         let none = Bitfield::empty(self.layout.piece_count());
@@ -100,14 +102,34 @@ impl Scene<'_> {
             for piece in resume.have.iter().filter(|piece| old.durable.has(*piece)) {
                 record.durable.insert(piece);
             }
+            // After another start the system shows what is on the disk, and a check sees it.
+            if self.is_same_boot(old) {
+                record.tainted = old.tainted.union(&old.syncing).copied().collect();
+            }
         }
         for (file, look) in (0..).map(FileIndex).zip(self.found) {
-            if let Look::Present(stamp) = look {
-                let is_ours = old.is_some_and(|old| old.is_ours(file, stamp));
+            if let Look::Present(stamp, is_named_ours) = look {
+                let is_ours = *is_named_ours || old.is_some_and(|old| old.is_ours(file, stamp));
                 record.files.insert(file, (*stamp, is_ours));
             }
         }
         record
+    }
+
+    /// Files that an earlier run may have made and finished, and a loss of power made us forget: they were not
+    /// there when the last record that was synced was made.
+    pub fn perhaps_ours(&self, old: &Record) -> BTreeSet<FileIndex> {
+        let files = (0..).map(FileIndex).zip(self.found);
+        let is_new = |file: &FileIndex| !self.is_same_boot(old) && !old.files.contains_key(file);
+        files
+            .filter(|(_, look)| matches!(look, Look::Present(..)))
+            .map(|(file, _)| file)
+            .filter(is_new)
+            .collect()
+    }
+
+    fn is_same_boot(&self, record: &Record) -> bool {
+        self.boot.is_some_and(|boot| boot == record.boot)
     }
 
     /// Whether the files reach as far as a block.
@@ -117,7 +139,7 @@ impl Scene<'_> {
         self.file_map.slices(start..end).all(|slice| match &self.found[slice.file.index()] {
             Look::Unwanted => true,
             Look::Absent => false,
-            Look::Present(stamp) => stamp.length >= slice.offset + slice.length,
+            Look::Present(stamp, _) => stamp.length >= slice.offset + slice.length,
         })
     }
 }

@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::durability::Pending;
 use super::fact::{Fact, Pieces, Stamp};
 use super::frame::{self, Content};
 use super::record::Record;
+use super::reliance::{Look, Scene};
+use crate::base::file_map::FileMap;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 
@@ -28,6 +31,8 @@ fn a_fact() -> impl Strategy<Value = Fact> {
             stamp,
             ours
         )),
+        (0..3u32).prop_map(|file| Fact::Tainted(FileIndex(file))),
+        prop::collection::vec((0..3u32, 0..3u32), 0..3).prop_map(Fact::Syncing),
         (any::<[u8; 20]>(), "[0-9a-f-]{0,36}", any::<u64>())
             .prop_map(|(identity, boot, device)| Fact::Begin { identity, boot, device }),
     ]
@@ -64,5 +69,59 @@ proptest! {
             prop_assert_eq!(again.apply(fact, &layout, 3), Ok(()));
         }
         prop_assert_eq!(again, record);
+    }
+}
+
+/// Two files of two pieces each, and one piece that both have a part of between them.
+fn files() -> (Layout, FileMap) {
+    let file_map = FileMap::new([(2 * 65_536 + 100, false), (3 * 65_536 - 100, false)]).unwrap();
+    (Layout::uniform(file_map.total(), 65_536).unwrap(), file_map)
+}
+
+fn having(pieces: &[u32], layout: &Layout) -> Record {
+    let mut record = Record::empty(layout.piece_count());
+    record.boot = "now".to_owned();
+    pieces.iter().for_each(|piece| {
+        record.have.insert(PieceIndex(*piece));
+    });
+    record
+}
+
+#[test]
+fn a_piece_is_durable_when_all_its_files_are_synced_and_a_failed_sync_taints_its_file() {
+    let (layout, file_map) = files();
+    let record = having(&[0, 2, 4], &layout);
+    let settled = Pending::of(&record, &layout, &file_map, |_| true).settle(|_| true);
+    let over = || Fact::Syncing(Vec::new());
+    assert_eq!(settled.facts, [over(), Fact::Pieces(Pieces::Durable, vec![(0, 1), (2, 1), (4, 1)])]);
+    let settled = Pending::of(&record, &layout, &file_map, |_| true).settle(|file| file.0 == 0);
+    assert_eq!(settled.failed, Some(FileIndex(1)));
+    assert_eq!(settled.facts, [Fact::Tainted(FileIndex(1)), Fact::Pieces(Pieces::Durable, vec![(0, 1)])]);
+}
+
+#[test]
+fn no_piece_of_a_tainted_file_becomes_durable_before_the_system_has_started_again() {
+    let (layout, file_map) = files();
+    let mut record = having(&[0], &layout);
+    record.apply(&Fact::Tainted(FileIndex(1)), &layout, 2).unwrap();
+    // Under way while the sync failed, had only now.
+    record.apply(&Fact::Pieces(Pieces::Have, vec![(2, 2)]), &layout, 2).unwrap();
+    let durable = |record: &Record| Pending::of(record, &layout, &file_map, |_| true).settle(|_| true).facts;
+    let only_the_first = [Fact::Syncing(Vec::new()), Fact::Pieces(Pieces::Durable, vec![(0, 1)])];
+    assert_eq!(durable(&record), only_the_first);
+    let stamp = Stamp { length: 1 << 20, modified: (0, 0), inode: 1 };
+    let found = [Look::Present(stamp, false); 2];
+    record.files = [0, 1].map(|file| (FileIndex(file), (stamp, true))).into();
+    for (boot, expected) in [("now", &[1][..]), ("later", &[])] {
+        let (layout, file_map) = (&layout, &file_map);
+        let scene = Scene { layout, file_map, found: &found, boot: Some(boot), device: 0 };
+        let resume = scene.reliable(&record);
+        let again = scene.going_on(&resume, Some(&record));
+        assert_eq!(again.tainted.iter().map(|file| file.0).collect::<Vec<_>>(), expected, "{boot}");
+        if boot == "now" {
+            assert_eq!(durable(&again), only_the_first);
+        } else {
+            assert_eq!(resume.unsure.count(), 3, "what may not be on the disk is checked");
+        }
     }
 }

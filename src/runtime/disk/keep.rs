@@ -8,7 +8,9 @@
 //! What is durable is settled behind everybody's back: every 64 MiB or 5 s the files written to are synced,
 //! and the pieces that were written before that are marked.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +24,9 @@ use crate::base::hash::InfoHashes;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
+use crate::engine::resume::durability::Pending;
 use crate::engine::resume::reliance::{Look, Scene};
-use crate::engine::resume::{Fact, Pieces, RunOf, Stamp, runs_of};
+use crate::engine::resume::{Fact, RunOf, Stamp, runs_of};
 use crate::runtime::state::{Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
@@ -67,10 +70,10 @@ pub(super) struct Kept {
     lock: Option<Lock>,
     /// Another process shares the payload, so nothing may be written.
     is_shared: bool,
+    /// Files that a run before a loss of power may have finished.
+    perhaps_ours: BTreeSet<FileIndex>,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
-    /// Pieces of which a sync has failed: a later one that works says nothing of them.
-    tainted: Option<Bitfield>,
 }
 
 /// When to sync.
@@ -159,7 +162,7 @@ impl Payload {
     ) -> Result<Existing, DiskError> {
         let storage = &self.storage;
         let boot = boot_id();
-        let looks = self.looks(found);
+        let looks = self.looks(names, found);
         let scene = |device| Scene {
             layout: &storage.layout,
             file_map: &storage.file_map,
@@ -203,20 +206,27 @@ impl Payload {
         for (file, _) in record.files.iter().filter(|(_, (_, is_ours))| *is_ours) {
             names.mark_ours(*file);
         }
+        let perhaps_ours = if is_known { scene.perhaps_ours(old) } else { BTreeSet::new() };
         if record != *old {
             journal.restart(record);
         }
+        kept.perhaps_ours = perhaps_ours;
         Ok(if is_known && !is_gone { Existing::Known(Box::new(resume)) } else { existing })
     }
 
     /// The files as they were `found`.
-    fn looks(&self, found: &[Option<Found>]) -> Vec<Look> {
+    fn looks(&self, names: &Names, found: &[Option<Found>]) -> Vec<Look> {
         let look = |(file, found): (u32, &Option<Found>)| match found {
             _ if !self.storage.is_on_disk(FileIndex(file)) => Look::Unwanted,
             None => Look::Absent,
-            Some(found) => Look::Present(stamp(found)),
+            Some(found) => Look::Present(stamp(found), !names.is_final(FileIndex(file))),
         };
         (0..).zip(found).map(look).collect()
+    }
+
+    /// Whether a file may have been finished by us before a loss of power that made us forget it.
+    pub(super) fn is_perhaps_ours(&self, file: FileIndex) -> bool {
+        self.kept().perhaps_ours.contains(&file)
     }
 
     /// Blocks of a piece were written, and perhaps there is a verdict.
@@ -311,53 +321,55 @@ impl Payload {
 
     /// Syncs the files of the pieces that are written and not known to be durable, and marks them.
     pub(super) fn sync_behind(&self) {
-        let (pending, all) = {
+        let storage = &self.storage;
+        let pending = {
             let mut kept = self.kept();
             kept.unsynced = 0;
             let Some(journal) = &kept.journal else { return };
-            let record = journal.record();
-            let pending: Vec<PieceIndex> = record.have.iter_minus(&record.durable).collect();
-            let is_tainted = |piece: &PieceIndex| kept.tainted.as_ref().is_some_and(|set| set.has(*piece));
-            (pending.into_iter().filter(|piece| !is_tainted(piece)).collect::<Vec<_>>(), record.have.len())
+            let is_on_disk = |file| storage.is_on_disk(file);
+            Pending::of(journal.record(), &storage.layout, &storage.file_map, is_on_disk)
         };
-        let mut tainted = Bitfield::empty(all);
-        let mut synced: std::collections::BTreeMap<FileIndex, bool> = std::collections::BTreeMap::new();
-        let mut durable = Vec::new();
-        for piece in pending {
-            let slices = self.storage.file_map.slices(self.storage.layout.piece_range(piece));
-            let mut is_durable = true;
-            for slice in slices.filter(|slice| self.storage.is_on_disk(slice.file)) {
-                is_durable &= *synced.entry(slice.file).or_insert_with(|| self.sync(slice.file).is_ok());
-            }
-            if is_durable {
-                durable.push(piece.0);
-            } else {
-                tainted.insert(piece);
-            }
+        let Some(intent) = pending.intent() else { return };
+        self.append(&[intent]);
+        if self.kept().journal.as_ref().is_none_or(Journal::is_failing) {
+            return;
         }
-        if let Some((file, _)) = synced.iter().find(|(_, worked)| !**worked) {
-            let path = self.storage.target.dir.join(self.storage.path(*file, Name::Final));
+        let settled = pending.settle(|file| self.fsync(file).is_ok());
+        if let Some(file) = settled.failed {
+            let path = storage.target.dir.join(storage.path(file, Name::Final));
             self.warn(format!(
                 "cannot sync {}: what was written to it may not survive a loss of power, and is checked then",
                 path.display()
             ));
         }
-        let mut kept = self.kept();
-        if !tainted.is_empty() {
-            let set = kept.tainted.get_or_insert_with(|| Bitfield::empty(all));
-            for piece in tainted.iter() {
-                set.insert(piece);
-            }
-        }
-        if let Some(journal) = kept.journal.as_mut().filter(|_| !durable.is_empty()) {
-            let warning = journal.append(&[Fact::Pieces(Pieces::Durable, runs_of(durable))]);
-            drop(kept);
-            warning.into_iter().for_each(|warning| self.warn(warning));
-        }
+        self.append(&settled.facts);
     }
 
-    /// Has a file's content on the disk.
+    /// Writes down facts that no file's time goes with.
+    fn append(&self, facts: &[Fact]) {
+        let mut kept = self.kept();
+        let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
+        drop(kept);
+        warning.into_iter().for_each(|warning| self.warn(warning));
+    }
+
+    /// Has a file's content on the disk, and all that was written to it before.
     pub(super) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
+        if self.kept().journal.as_ref().is_some_and(|journal| journal.record().tainted.contains(&file)) {
+            let error = io::Error::other(
+                "an earlier attempt has failed, and only a check after a restart of the system tells what is on \
+                 the disk",
+            );
+            return Err(self.storage.error("sync", file, Name::Final, &error));
+        }
+        let result = self.fsync(file);
+        if result.is_err() {
+            self.append(&[Fact::Tainted(file)]);
+        }
+        result
+    }
+
+    fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {
         let Some(open) = self.readable(file)? else { return Ok(()) };
         // Not only the data: its time of change has to be the journal's after a loss of power.
         rustix::fs::fsync(&open.file)

@@ -141,6 +141,11 @@ impl Journal {
         }
     }
 
+    /// Whether the last facts are not written down.
+    pub(in crate::runtime) fn is_failing(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// From here on, others may use the target too, as long as they only read.
     pub(in crate::runtime) fn share(&self) {
         self.lock.share();

@@ -40,6 +40,8 @@ fn story() -> Vec<Vec<Fact>> {
         vec![Fact::Dropped(PieceIndex(4))],
         vec![Fact::Pieces(Pieces::Durable, vec![(3, 1)])],
         vec![Fact::Pieces(Pieces::Unsure, vec![(10, 30)])],
+        vec![Fact::Syncing(vec![(0, 2)])],
+        vec![Fact::Tainted(FileIndex(1)), Fact::Syncing(Vec::new())],
         vec![
             Fact::Pieces(Pieces::Missing, vec![(10, 20)]),
             Fact::Pieces(Pieces::Have, vec![(12, 3), (20, 1)]),
@@ -172,6 +174,8 @@ fn facts_that_cannot_be_end_what_is_believed() {
     let mut bad: Vec<Fact> = beyond.map(|run| Fact::Pieces(Pieces::Have, vec![run])).into();
     bad.push(Fact::Blocks(PieceIndex(0), vec![(4, 1)]));
     bad.push(Fact::Blocks(PieceIndex(PIECES), vec![(0, 1)]));
+    bad.push(Fact::Tainted(FileIndex(3)));
+    bad.push(Fact::Syncing(vec![(2, 2)]));
     bad.push(Fact::File(FileIndex(3), Stamp { length: 0, modified: (0, 0), inode: 0 }, true));
     for fact in bad {
         std::fs::write(file(dir.path()), [&bytes[..], &frame::frame(&[fact])].concat()).unwrap();

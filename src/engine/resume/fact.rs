@@ -27,8 +27,8 @@ pub enum Fact {
     Blocks(PieceIndex, Vec<RunOf>),
     /// No block of a piece counts: it failed.
     Dropped(PieceIndex),
-    /// A file, as the writes so far left it, and whether any of them was ours.
-    File(FileIndex, Stamp, bool),
+    /// A file, as the writes so far left it, and whose it is.
+    File(FileIndex, Stamp, Whose),
     /// A sync of this file has failed: whatever a later one says, nothing is known of what was written before.
     Tainted(FileIndex),
     /// These files, and no others, are about to be synced; which are tainted unless something is said after it.
@@ -46,6 +46,17 @@ pub enum Pieces {
     Unsure,
     /// Checked, and not right.
     Missing,
+}
+
+/// Whose a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// It was there when we came.
+    Unknown = 0,
+    /// We have written to it.
+    Ours = 1,
+    /// It came up in a run of ours, the end of which a loss of power has made us forget.
+    PerhapsOurs = 2,
 }
 
 /// By what a file that nobody has touched is known again.
@@ -121,14 +132,14 @@ impl Fact {
                 out.push(6);
                 out.extend(piece.0.to_le_bytes());
             }
-            Fact::File(file, stamp, is_ours) => {
+            Fact::File(file, stamp, whose) => {
                 out.push(7);
                 out.extend(file.0.to_le_bytes());
                 out.extend(stamp.length.to_le_bytes());
                 out.extend(stamp.modified.0.to_le_bytes());
                 out.extend(stamp.modified.1.to_le_bytes());
                 out.extend(stamp.inode.to_le_bytes());
-                out.push(u8::from(*is_ours));
+                out.push(*whose as u8);
             }
             Fact::Tainted(file) => {
                 out.push(8);
@@ -185,8 +196,13 @@ impl Reader<'_> {
                 let length = u64::from_le_bytes(self.take()?);
                 let modified = (i64::from_le_bytes(self.take()?), i64::from_le_bytes(self.take()?));
                 let stamp = Stamp { length, modified, inode: u64::from_le_bytes(self.take()?) };
-                let [is_ours] = self.take()?;
-                Fact::File(file, stamp, is_ours == 1)
+                let whose = match self.take()? {
+                    [0] => Whose::Unknown,
+                    [1] => Whose::Ours,
+                    [2] => Whose::PerhapsOurs,
+                    _ => return None,
+                };
+                Fact::File(file, stamp, whose)
             }
             8 => Fact::Tainted(FileIndex(self.number()?)),
             9 => Fact::Syncing(self.runs()?),

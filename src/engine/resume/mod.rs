@@ -30,6 +30,6 @@ pub mod reliance;
 #[cfg(test)]
 mod tests;
 
-pub use fact::{Fact, Pieces, RunOf, Stamp, runs_of};
+pub use fact::{Fact, Pieces, RunOf, Stamp, Whose, runs_of};
 pub use ledger::{Ledger, Told, Write};
 pub use record::Record;

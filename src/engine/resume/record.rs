@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fact::{Fact, Pieces, RunOf, Stamp, runs, runs_of};
+use super::fact::{Fact, Pieces, RunOf, Stamp, Whose, runs, runs_of};
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
@@ -25,8 +25,8 @@ pub struct Record {
     pub unsure: Bitfield,
     /// Of unfinished pieces, by block: whether it is written.
     pub written: BTreeMap<PieceIndex, Vec<bool>>,
-    /// The files as the writes so far left them, and whether any of those was ours.
-    pub files: BTreeMap<FileIndex, (Stamp, bool)>,
+    /// The files as the writes so far left them, and whose they are.
+    pub files: BTreeMap<FileIndex, (Stamp, Whose)>,
     /// Files of which a sync has failed in this run of the system.
     pub tainted: BTreeSet<FileIndex>,
     /// Files that are being synced: were this the last that is known, nobody would know what came of it.
@@ -66,7 +66,20 @@ impl Record {
 
     /// Whether the file that looks so is one that we have written to, whoever else has since.
     pub fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
-        self.files.get(&file).is_some_and(|(known, is_ours)| *is_ours && known.inode == stamp.inode)
+        self.whose(file, stamp) == Whose::Ours
+    }
+
+    /// Whose the file is that looks so.
+    pub fn whose(&self, file: FileIndex, stamp: &Stamp) -> Whose {
+        match self.files.get(&file) {
+            Some((known, whose)) if known.inode == stamp.inode => *whose,
+            _ => Whose::Unknown,
+        }
+    }
+
+    /// The files that are known to be so.
+    pub fn files_that_are(&self, whose: Whose) -> impl Iterator<Item = FileIndex> + '_ {
+        self.files.iter().filter(move |(_, (_, known))| *known == whose).map(|(file, _)| *file)
     }
 
     /// Takes a fact in.
@@ -93,11 +106,11 @@ impl Record {
             Fact::Dropped(piece) => {
                 self.written.remove(piece);
             }
-            Fact::File(file, stamp, is_ours) => {
+            Fact::File(file, stamp, whose) => {
                 if file.0 >= files {
                     return Err(Impossible);
                 }
-                self.files.insert(*file, (*stamp, *is_ours));
+                self.files.insert(*file, (*stamp, *whose));
             }
             Fact::Tainted(file) if file.0 >= files => return Err(Impossible),
             Fact::Tainted(file) => {
@@ -137,7 +150,7 @@ impl Record {
         let sets =
             [(Pieces::Have, &self.have), (Pieces::Durable, &self.durable), (Pieces::Unsure, &self.unsure)];
         facts.extend(sets.map(|(what, set)| Fact::Pieces(what, runs(set))));
-        facts.extend(self.files.iter().map(|(file, (stamp, is_ours))| Fact::File(*file, *stamp, *is_ours)));
+        facts.extend(self.files.iter().map(|(file, (stamp, whose))| Fact::File(*file, *stamp, *whose)));
         facts.extend(self.written.iter().map(|(piece, written)| {
             let blocks = (0..).zip(written).filter(|(_, is_written)| **is_written).map(|(block, _)| block);
             Fact::Blocks(*piece, runs_of(blocks))

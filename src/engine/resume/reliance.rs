@@ -4,9 +4,7 @@
 //! pieces are unsure. In another run of the system pieces that are not durable are unsure too. Blocks count
 //! all the same where their file reaches so far: the piece's hash decides. What a missing file held is missing.
 
-use std::collections::BTreeSet;
-
-use super::fact::Stamp;
+use super::fact::{Stamp, Whose};
 use super::record::Record;
 use crate::base::bitfield::Bitfield;
 use crate::base::file_map::FileMap;
@@ -109,23 +107,25 @@ impl Scene<'_> {
         }
         for (file, look) in (0..).map(FileIndex).zip(self.found) {
             if let Look::Present(stamp, is_named_ours) = look {
-                let is_ours = *is_named_ours || old.is_some_and(|old| old.is_ours(file, stamp));
-                record.files.insert(file, (*stamp, is_ours));
+                let whose = match old {
+                    _ if *is_named_ours => Whose::Ours,
+                    Some(old) => self.whose(file, stamp, old),
+                    None => Whose::Unknown,
+                };
+                record.files.insert(file, (*stamp, whose));
             }
         }
         record
     }
 
-    /// Files that an earlier run may have made and finished, and a loss of power made us forget: they were not
-    /// there when the last record that was synced was made.
-    pub fn perhaps_ours(&self, old: &Record) -> BTreeSet<FileIndex> {
-        let files = (0..).map(FileIndex).zip(self.found);
-        let is_new = |file: &FileIndex| !self.is_same_boot(old) && !old.files.contains_key(file);
-        files
-            .filter(|(_, look)| matches!(look, Look::Present(..)))
-            .map(|(file, _)| file)
-            .filter(is_new)
-            .collect()
+    /// Whose a file under its final name is. One that was not there, or was another, when a record was synced
+    /// last may have been made and finished by us, before a loss of power made us forget it.
+    fn whose(&self, file: FileIndex, stamp: &Stamp, old: &Record) -> Whose {
+        let is_new = old.files.get(&file).is_none_or(|(known, _)| known.inode != stamp.inode);
+        if is_new && !self.is_same_boot(old) {
+            return Whose::PerhapsOurs;
+        }
+        old.whose(file, stamp)
     }
 
     fn is_same_boot(&self, record: &Record) -> bool {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::durability::Pending;
-use super::fact::{Fact, Pieces, Stamp};
+use super::fact::{Fact, Pieces, Stamp, Whose};
 use super::frame::{self, Content};
 use super::record::Record;
 use super::reliance::{Look, Scene};
@@ -26,11 +26,8 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         (what, runs()).prop_map(|(what, runs)| Fact::Pieces(what, runs)),
         (0..PIECES, runs()).prop_map(|(piece, runs)| Fact::Blocks(PieceIndex(piece), runs)),
         (0..PIECES).prop_map(|piece| Fact::Dropped(PieceIndex(piece))),
-        (0..3u32, stamp, any::<bool>()).prop_map(|(file, stamp, ours)| Fact::File(
-            FileIndex(file),
-            stamp,
-            ours
-        )),
+        (0..3u32, stamp, prop::sample::select(vec![Whose::Unknown, Whose::Ours, Whose::PerhapsOurs]))
+            .prop_map(|(file, stamp, whose)| Fact::File(FileIndex(file), stamp, whose)),
         (0..3u32).prop_map(|file| Fact::Tainted(FileIndex(file))),
         prop::collection::vec((0..3u32, 0..3u32), 0..3).prop_map(Fact::Syncing),
         (any::<[u8; 20]>(), "[0-9a-f-]{0,36}", any::<u64>())
@@ -96,7 +93,10 @@ fn a_piece_is_durable_when_all_its_files_are_synced_and_a_failed_sync_taints_its
     assert_eq!(settled.facts, [over(), Fact::Pieces(Pieces::Durable, vec![(0, 1), (2, 1), (4, 1)])]);
     let settled = Pending::of(&record, &layout, &file_map, |_| true).settle(|file| file.0 == 0);
     assert_eq!(settled.failed, Some(FileIndex(1)));
-    assert_eq!(settled.facts, [Fact::Tainted(FileIndex(1)), Fact::Pieces(Pieces::Durable, vec![(0, 1)])]);
+    assert_eq!(
+        settled.facts,
+        [Fact::Tainted(FileIndex(1)), over(), Fact::Pieces(Pieces::Durable, vec![(0, 1)])]
+    );
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn no_piece_of_a_tainted_file_becomes_durable_before_the_system_has_started_agai
     assert_eq!(durable(&record), only_the_first);
     let stamp = Stamp { length: 1 << 20, modified: (0, 0), inode: 1 };
     let found = [Look::Present(stamp, false); 2];
-    record.files = [0, 1].map(|file| (FileIndex(file), (stamp, true))).into();
+    record.files = [0, 1].map(|file| (FileIndex(file), (stamp, Whose::Ours))).into();
     for (boot, expected) in [("now", &[1][..]), ("later", &[])] {
         let (layout, file_map) = (&layout, &file_map);
         let scene = Scene { layout, file_map, found: &found, boot: Some(boot), device: 0 };

@@ -26,7 +26,7 @@ use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
 use crate::engine::resume::durability::Pending;
 use crate::engine::resume::reliance::{Look, Scene};
-use crate::engine::resume::{Fact, RunOf, Stamp, runs_of};
+use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
 use crate::runtime::state::{Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
@@ -203,10 +203,8 @@ impl Payload {
             Resume { have: none, unsure, written: Vec::new() }
         };
         let record = scene.going_on(&resume, is_known.then_some(old));
-        for (file, _) in record.files.iter().filter(|(_, (_, is_ours))| *is_ours) {
-            names.mark_ours(*file);
-        }
-        let perhaps_ours = if is_known { scene.perhaps_ours(old) } else { BTreeSet::new() };
+        let perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();
+        record.files_that_are(Whose::Ours).for_each(|file| names.mark_ours(file));
         if record != *old {
             journal.restart(record);
         }
@@ -293,7 +291,7 @@ impl Payload {
             let Ok(stat) = rustix::fs::fstat(&open.file) else { continue };
             let stamp = stamp(&found(&stat));
             if !journal.record().is_known(file, &stamp) {
-                facts.push(Fact::File(file, stamp, true));
+                facts.push(Fact::File(file, stamp, Whose::Ours));
             }
         }
         if facts.is_empty() {
@@ -346,7 +344,7 @@ impl Payload {
     }
 
     /// Writes down facts that no file's time goes with.
-    fn append(&self, facts: &[Fact]) {
+    pub(super) fn append(&self, facts: &[Fact]) {
         let mut kept = self.kept();
         let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
         drop(kept);

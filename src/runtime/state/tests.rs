@@ -7,7 +7,7 @@ use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::engine::resume::frame::{self, Content};
-use crate::engine::resume::{Fact, Pieces, Record, Stamp, runs_of};
+use crate::engine::resume::{Fact, Pieces, Record, Stamp, Whose, runs_of};
 
 const PIECES: u32 = 40;
 
@@ -33,9 +33,9 @@ fn file(folder: &Path) -> PathBuf {
 fn story() -> Vec<Vec<Fact>> {
     let stamp = |time| Stamp { length: 5, modified: (time, 7), inode: 9 };
     vec![
-        vec![Fact::Blocks(PieceIndex(3), vec![(0, 2)]), Fact::File(FileIndex(0), stamp(1), true)],
-        vec![Fact::Blocks(PieceIndex(3), vec![(3, 1)]), Fact::File(FileIndex(0), stamp(2), true)],
-        vec![Fact::Pieces(Pieces::Have, vec![(3, 1)]), Fact::File(FileIndex(0), stamp(3), true)],
+        vec![Fact::Blocks(PieceIndex(3), vec![(0, 2)]), Fact::File(FileIndex(0), stamp(1), Whose::Ours)],
+        vec![Fact::Blocks(PieceIndex(3), vec![(3, 1)]), Fact::File(FileIndex(0), stamp(2), Whose::Ours)],
+        vec![Fact::Pieces(Pieces::Have, vec![(3, 1)]), Fact::File(FileIndex(0), stamp(3), Whose::Ours)],
         vec![Fact::Blocks(PieceIndex(4), vec![(0, 4)])],
         vec![Fact::Dropped(PieceIndex(4))],
         vec![Fact::Pieces(Pieces::Durable, vec![(3, 1)])],
@@ -104,6 +104,25 @@ fn a_file_cut_anywhere_says_what_was_true_at_some_time_before() {
         assert!(opened.is_known || known == 0, "{length}");
     }
     assert_eq!(known, records.len() - 2, "all but the last batch are told before the last byte");
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_new_journal_does_the_old_one_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, bytes) = told(dir.path());
+    let path = file(dir.path());
+    // Killed while a journal was written anew, before it took the place of the one there was.
+    for length in 0..bytes.len() {
+        std::fs::write(path.with_extension("new"), &bytes[..length]).unwrap();
+        let opened = open(dir.path());
+        assert!(opened.is_known && opened.warning.is_none(), "{length}: {:?}", opened.warning);
+        let mut journal = opened.journal.unwrap();
+        assert_eq!(Some(journal.record()), records.last(), "{length}");
+        if length.is_multiple_of(10) {
+            assert_eq!(journal.append(&[Fact::Dropped(PieceIndex(0))]), None);
+            assert!(!path.with_extension("new").exists());
+        }
+    }
 }
 
 #[test]
@@ -176,7 +195,7 @@ fn facts_that_cannot_be_end_what_is_believed() {
     bad.push(Fact::Blocks(PieceIndex(PIECES), vec![(0, 1)]));
     bad.push(Fact::Tainted(FileIndex(3)));
     bad.push(Fact::Syncing(vec![(2, 2)]));
-    bad.push(Fact::File(FileIndex(3), Stamp { length: 0, modified: (0, 0), inode: 0 }, true));
+    bad.push(Fact::File(FileIndex(3), Stamp { length: 0, modified: (0, 0), inode: 0 }, Whose::Ours));
     for fact in bad {
         std::fs::write(file(dir.path()), [&bytes[..], &frame::frame(&[fact])].concat()).unwrap();
         let opened = open(dir.path());

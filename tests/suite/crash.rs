@@ -26,6 +26,9 @@ use btget::sim::world::{HostId, World};
 /// How long a run may take in its own time.
 const LIMIT: Duration = Duration::from_secs(3600);
 const KEPT: [u32; 3] = [0, 50, 100];
+/// Blocks that were under way to the disk together. A record has the stamp that the last of their writes left; when
+/// the journal comes back with the first one's record and not the others', these are forgotten, durable or not.
+const UNDER_WAY: usize = 64;
 
 /// How many times as many random runs as by default.
 fn rounds(by_default: u64) -> u64 {
@@ -302,7 +305,7 @@ fn disturb_again_and_again(seed: u64) {
     // A journal that failed knows less of whose the files are.
     let mut is_excused = is_garbage;
     let mut survival = Survival { pages: 100, metadata: 100, journal: 100, garbage: is_garbage };
-    let mut safe = BTreeSet::new();
+    let (mut safe, mut allowed) = (BTreeSet::new(), 0);
     for round in 0..1 + rng.below(6) {
         let call = 1 + rng.below(300) as u64;
         let trouble = match rng.below(4) {
@@ -321,20 +324,28 @@ fn disturb_again_and_again(seed: u64) {
         assert!(is_expected, "{what}: {end:?} {:?}", run.failures());
         let fetched = run.world.fetched(run.leecher);
         let again: Vec<_> = fetched.iter().filter(|block| safe.contains(*block)).collect();
-        assert!(again.is_empty(), "{what}: {again:?} are fetched again");
+        assert!(again.len() <= allowed, "{what}: {again:?} are fetched again");
         medium = run.medium().clone();
         if rng.below(2) == 0 {
+            if allowed > 0 {
+                safe.clear();
+            }
             safe.extend(run.recorded());
+            allowed = 0;
         } else {
             let mut kept = || KEPT[rng.below(3)];
             let (pages, metadata, journal) = (kept(), kept(), kept());
             survival = Survival { pages, metadata, journal, garbage: is_garbage };
             medium.lose_power(survival, rng.next_u64());
+            allowed = UNDER_WAY;
             // What was written in the same tick as a record's stamp may be forgotten with that record.
             safe = if is_coarse { BTreeSet::new() } else { run.durable() };
         }
     }
     survival.garbage = is_excused;
+    if allowed > 0 {
+        safe.clear();
+    }
     download.goes_on(medium, survival, &safe, &format!("seed {seed}, at the end"));
 }
 

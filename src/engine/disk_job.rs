@@ -140,7 +140,7 @@ pub struct UnprovenFile {
     /// Its length, bytes.
     pub length: u64,
     /// It has holes and we give no other names to what is incomplete: an interrupted run of ours leaves
-    /// such a file.
+    /// such a file. Or it came up in a run that a loss of power may have made us forget the end of.
     pub looks_interrupted: bool,
 }
 

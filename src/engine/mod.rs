@@ -15,6 +15,7 @@ pub mod order;
 pub mod peer;
 pub mod peer_list;
 pub mod picker;
+pub mod resume;
 pub mod session;
 pub mod settings;
 pub mod smart_ban;

@@ -23,6 +23,8 @@ pub(super) struct Watch {
     faults: Vec<String>,
     /// Blocks asked for of one peer while another had been asked for them already.
     pub(super) duplicates: u64,
+    /// Blocks that came, by piece and first byte.
+    pub(super) fetched: Vec<(PieceIndex, u32)>,
 }
 
 /// What is known of one connection.
@@ -88,6 +90,10 @@ impl Watch {
                 self.connections.remove(connection);
             }
             Input::MessagesReceived { connection, messages } => {
+                self.fetched.extend(messages.iter().filter_map(|message| match message {
+                    Inbound::Message(Message::Piece { piece, begin, .. }) => Some((*piece, *begin)),
+                    _ => None,
+                }));
                 if let Some(seen) = self.connections.get_mut(connection) {
                     messages.iter().for_each(|message| seen.on_received(message));
                 }

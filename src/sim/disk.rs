@@ -1,12 +1,18 @@
 //! A host's virtual disk: jobs take time and are done one after the other, and a piece is right when its
 //! blocks are the content's own bytes.
 //!
-//! It keeps no payload of complete pieces, only which are right; blocks of pieces under way are kept until
-//! the verdict. What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
+//! For large swarms it keeps no payload of complete pieces, only which are right; blocks of pieces under way
+//! are kept until the verdict. To find out what a crash leaves it keeps real bytes and a journal ([`kept`], on a
+//! [`medium`]). What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
+
+mod kept;
+pub mod medium;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use self::kept::KeptDisk;
+use self::medium::Medium;
 use super::content::Content;
 use crate::base::bitfield::Bitfield;
 use crate::base::block_data::BlockData;
@@ -18,6 +24,7 @@ use crate::base::time::{Duration, Instant};
 use crate::engine::disk_job::{
     DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict,
 };
+use crate::engine::order::TorrentId;
 
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,7 @@ pub struct VirtualDisk {
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
+    kept: Option<Box<KeptDisk>>,
     faults: Vec<String>,
 }
 
@@ -62,6 +70,7 @@ impl VirtualDisk {
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
             remembers: false,
+            kept: None,
             faults: Vec::new(),
         }
     }
@@ -75,6 +84,45 @@ impl VirtualDisk {
     /// needs no check.
     pub fn remembering(self) -> VirtualDisk {
         VirtualDisk { remembers: true, ..self }
+    }
+
+    /// A disk of real bytes on `medium`, synced behind the writes after `patience`.
+    pub fn keeping(content: Content, speed: DiskSpeed, medium: Medium, patience: Duration) -> VirtualDisk {
+        let none = Bitfield::empty(content.layout().piece_count());
+        let kept = KeptDisk::new(content.clone(), medium, patience);
+        VirtualDisk { kept: Some(Box::new(kept)), ..VirtualDisk::new(content, speed, none) }
+    }
+
+    /// What it lies on, if it keeps real bytes.
+    pub fn medium(&self) -> Option<&Medium> {
+        self.kept.as_ref().map(|kept| kept.medium())
+    }
+
+    /// The same, to do it harm.
+    pub fn medium_mut(&mut self) -> Option<&mut Medium> {
+        self.kept.as_mut().map(|kept| kept.medium_mut())
+    }
+
+    /// Blocks that were recorded, by piece and first byte: no kill may lose them.
+    pub fn recorded(&self) -> BTreeSet<(PieceIndex, u32)> {
+        self.kept.as_ref().map(|kept| kept.recorded().clone()).unwrap_or_default()
+    }
+
+    /// Pieces that were had and then synced: no loss of power may lose them.
+    pub fn durable(&self) -> BTreeSet<PieceIndex> {
+        self.kept.as_ref().map(|kept| kept.durable().clone()).unwrap_or_default()
+    }
+
+    /// Whoever syncs behind the writers has had all the time that it takes.
+    pub fn catch_up(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            (0..5).for_each(|_| kept.pass(Instant::FAR));
+        }
+    }
+
+    /// Whether every file has its own name and, as a fresh read would find, all its bytes.
+    pub fn is_all_right(&self) -> bool {
+        self.kept.as_ref().map_or(self.right.is_full(), |kept| kept.is_all_right())
     }
 
     /// The pieces that are right.
@@ -101,6 +149,7 @@ impl VirtualDisk {
     /// [`finish`](VirtualDisk::finish) before the engine sees it.
     pub fn start(&mut self, now: Instant, job: DiskJob) -> (Instant, DiskResult) {
         let (bytes, result) = match job {
+            job if self.kept.is_some() => self.start_kept(now, job),
             DiskJob::Open { torrent } => {
                 let is_blank = self.right.is_empty() && self.under_way.is_empty() && self.foreign.is_empty();
                 let existing = match (is_blank, self.remembers) {
@@ -130,9 +179,27 @@ impl VirtualDisk {
     }
 
     /// A result reaches the engine.
-    pub fn finish(&mut self, result: &DiskResult) {
+    pub fn finish(&mut self, now: Instant, result: &DiskResult) {
         if let DiskResult::Advanced { job, .. } = result {
             self.out.remove(&job.piece);
+        }
+        let Some(kept) = &mut self.kept else { return };
+        kept.pass(now);
+        match result {
+            DiskResult::Advanced { job, result: Ok(verdict) } => {
+                kept.record_piece(now, job.piece, verdict.as_ref());
+                if verdict.is_none() {
+                    return;
+                }
+            }
+            DiskResult::Checked { pieces, result: Ok(right), .. } => kept.record_check(now, pieces, right),
+            _ => return,
+        }
+        let before = std::mem::replace(&mut self.right, kept.had());
+        let new = self.right.iter_minus(&before);
+        let wrong: Vec<PieceIndex> = new.filter(|piece| !kept.is_right_on_medium(*piece)).collect();
+        if !wrong.is_empty() && !kept.medium().is_halted() {
+            self.fault(format!("pieces {wrong:?} are had, and are not right on disk"));
         }
     }
 
@@ -145,6 +212,53 @@ impl VirtualDisk {
     pub fn power_off(&mut self) {
         self.out.clear();
         self.free_at = Instant::ZERO;
+        if let Some(kept) = &mut self.kept {
+            kept.power_off();
+            self.right = kept.had();
+            self.finished.clear();
+        }
+    }
+
+    /// The same, on a disk that keeps real bytes.
+    fn start_kept(&mut self, now: Instant, job: DiskJob) -> (u64, DiskResult) {
+        let layout = self.content.layout().clone();
+        let Some(kept) = &mut self.kept else { return (0, DiskResult::Closed { torrent: torrent_of(&job) }) };
+        kept.pass(now);
+        match job {
+            DiskJob::Open { torrent } => {
+                let (result, wrong) = kept.open(now);
+                self.right = kept.had();
+                if !wrong.is_empty() {
+                    self.fault(format!("pieces {wrong:?} are said to be right after a start, and are not"));
+                }
+                (0, DiskResult::Opened { torrent, result })
+            }
+            DiskJob::Check { torrent, pieces } => {
+                let bytes = pieces.clone().map(|piece| u64::from(layout.piece_len(PieceIndex(piece)))).sum();
+                let result = kept.check(pieces.clone());
+                (bytes, DiskResult::Checked { torrent, pieces, result })
+            }
+            DiskJob::FindUnproven { torrent } => {
+                (0, DiskResult::UnprovenFound { torrent, result: kept.find_unproven() })
+            }
+            DiskJob::Advance(mut job) => {
+                job.written.resize(layout.blocks_in(job.piece) as usize, false);
+                let bytes = job.blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
+                let result = kept.advance(&mut job);
+                if self.out.insert(job.piece, bytes).is_some() {
+                    self.fault(format!("piece {} is sent to the disk while it is there", job.piece));
+                }
+                (bytes, DiskResult::Advanced { job, result })
+            }
+            DiskJob::FinishFile { torrent, file } => {
+                let result = kept.finish_file(file);
+                if result.is_ok() {
+                    self.finish_file(file);
+                }
+                (0, DiskResult::FileFinished { torrent, file, result })
+            }
+            DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
+        }
     }
 
     fn known(&self) -> Resume {
@@ -251,6 +365,17 @@ impl VirtualDisk {
     }
 }
 
+fn torrent_of(job: &DiskJob) -> TorrentId {
+    match job {
+        DiskJob::Open { torrent }
+        | DiskJob::Check { torrent, .. }
+        | DiskJob::FindUnproven { torrent }
+        | DiskJob::FinishFile { torrent, .. }
+        | DiskJob::Close { torrent } => *torrent,
+        DiskJob::Advance(job) => job.torrent,
+    }
+}
+
 /// The pieces that hold the payload bytes `range`.
 fn pieces_of(layout: &Layout, range: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
     let last = range.end.checked_sub(1).filter(|last| *last >= range.start);
@@ -262,7 +387,6 @@ fn pieces_of(layout: &Layout, range: Range<u64>) -> impl Iterator<Item = PieceIn
 mod tests {
     use super::*;
     use crate::base::random::Rng;
-    use crate::engine::order::TorrentId;
     use crate::hashing::RunningHash;
 
     const PIECE: PieceIndex = PieceIndex(1);
@@ -298,7 +422,7 @@ mod tests {
             job.blocks.push((block, data.unwrap()));
         }
         let (_, result) = disk.start(Instant::ZERO, DiskJob::Advance(job));
-        disk.finish(&result);
+        disk.finish(Instant::ZERO, &result);
         let DiskResult::Advanced { job, result } = result else { panic!("{result:?}") };
         (job, result.unwrap())
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::checks::Watch;
+use super::disk::medium::Medium;
 use super::disk::{DiskSpeed, VirtualDisk};
 use super::scripted::ScriptedPeer;
 use crate::base::bitfield::Bitfield;
@@ -47,6 +48,8 @@ pub struct HostPlan {
     pub foreign: BTreeSet<FileIndex>,
     /// Whether its disk remembers what was written when its session ends.
     pub remembers: bool,
+    /// What its disk lies on if it keeps real bytes, and how long they wait to be synced.
+    pub medium: Option<(Medium, Duration)>,
     /// Its session's settings.
     pub settings: Arc<Settings>,
     /// Announce URLs.
@@ -100,6 +103,23 @@ pub(super) struct Node {
     pub(super) is_crowded: bool,
     pub(super) fetches_out: u32,
     pub(super) notices: Vec<(Instant, Notice)>,
+    /// Calls to the network, and the one that is to fail.
+    pub(super) network: Network,
+}
+
+/// A host's calls to the network: dials, look-ups, sends and receptions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Network {
+    pub(super) calls: u64,
+    pub(super) failing: Option<u64>,
+}
+
+impl Network {
+    /// Counts a call; whether it fails.
+    pub(super) fn fails(&mut self) -> bool {
+        self.calls += 1;
+        self.failing == Some(self.calls)
+    }
 }
 
 impl Host {

@@ -79,7 +79,8 @@ impl World {
         let latency =
             self.hosts[id.0].line.latency + to.map_or(Duration::ZERO, |to| self.hosts[to.0].line.latency);
         let presence = to.map_or(Presence::Lost, |to| self.hosts[to.0].presence);
-        let (Some(to), Presence::On) = (to, presence) else {
+        let fails = dial.is_some() && self.network_fails(id);
+        let (Some(to), Presence::On, false) = (to, presence, fails) else {
             let time = if presence == Presence::Off { latency } else { DIAL_TIMEOUT };
             if let Some(dial) = dial {
                 let input = Input::DialFailed { dial };
@@ -154,6 +155,14 @@ impl World {
         self.queue.push(self.now, event);
     }
 
+    /// A connection breaks at this side.
+    fn reset(&mut self, link: usize, side: usize) {
+        if self.links[link].ends[side].is_open {
+            self.end(link, side, CloseCause::Network);
+            self.send_end(link, side);
+        }
+    }
+
     /// The other side learns that nothing more will come, after all that was sent before.
     pub(super) fn send_end(&mut self, link: usize, side: usize) {
         self.send_parcel(link, side, self.now, Parcel::End, 0);
@@ -199,6 +208,11 @@ impl World {
                 self.hosts[id.0].ring.push_back((link, side));
             }
             let connection = end.connection;
+            if self.network_fails(id) {
+                self.hosts[id.0].is_line_busy = false;
+                self.reset(link, side);
+                continue;
+            }
             self.send_parcel(link, side, free_at, sent.parcel, sent.bytes);
             if sent.metered > 0 {
                 let input = Input::Moved { connection, direction: Direction::Up, bytes: sent.metered };
@@ -228,6 +242,9 @@ impl World {
         if reading.metered > 0 {
             let moved = Input::Moved { connection, direction: Direction::Down, bytes: reading.metered };
             self.give(host, run, moved);
+        }
+        if !reading.messages.is_empty() && self.network_fails(host) {
+            return self.reset(link, side);
         }
         if !reading.messages.is_empty() {
             let messages = reading.messages;

@@ -202,6 +202,7 @@ impl Scenario {
                 has,
                 foreign,
                 remembers: self.remembers,
+                medium: None,
                 settings,
                 trackers: vec![vec![Tracker::URL.to_owned()]],
                 peers: Vec::new(),

@@ -11,11 +11,12 @@ use super::checks::Watch;
 use super::content::Content;
 use super::disk::VirtualDisk;
 use super::event::{Event, EventQueue};
-use super::host::{Host, HostPlan, Line, Machine, Node, Presence};
+use super::host::{Host, HostPlan, Line, Machine, Network, Node, Presence};
 use super::link::{Link, LinkKind};
 use super::scripted::{PeerEvent, ScriptedPeer};
 use super::trace::Trace;
 use super::tracker::{Tracker, TrackerMode};
+use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::Action;
@@ -90,7 +91,13 @@ impl World {
         let disk = VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone());
         let disk = disk.with_foreign(plan.foreign.clone());
         let node = Node {
-            disk: if plan.remembers { disk.remembering() } else { disk },
+            disk: match &plan.medium {
+                Some((medium, patience)) => {
+                    VirtualDisk::keeping(self.content.clone(), plan.disk, medium.clone(), *patience)
+                }
+                None if plan.remembers => disk.remembering(),
+                None => disk,
+            },
             session: None,
             watch: Watch::default(),
             armed: None,
@@ -98,6 +105,7 @@ impl World {
             is_crowded: false,
             fetches_out: 0,
             notices: Vec::new(),
+            network: Network::default(),
             plan,
         };
         let line = node.plan.line;
@@ -198,6 +206,33 @@ impl World {
     /// The disk of a host with a session.
     pub fn disk(&self, host: HostId) -> Option<&VirtualDisk> {
         self.hosts[host.0].node().map(|node| &node.disk)
+    }
+
+    /// The same, to do it harm.
+    pub fn disk_mut(&mut self, host: HostId) -> Option<&mut VirtualDisk> {
+        self.hosts[host.0].node_mut().map(|node| &mut node.disk)
+    }
+
+    /// Has this call of a host to the network fail, counted from now; `None`: none.
+    pub fn fail_network(&mut self, host: HostId, call: Option<u64>) {
+        if let Some(node) = self.hosts[host.0].node_mut() {
+            node.network = Network { calls: 0, failing: call };
+        }
+    }
+
+    /// Calls of a host to the network since they were last planned to fail, or not to.
+    pub fn network_calls(&self, host: HostId) -> u64 {
+        self.hosts[host.0].node().map_or(0, |node| node.network.calls)
+    }
+
+    /// Whether a call of a host to the network fails.
+    pub(super) fn network_fails(&mut self, host: HostId) -> bool {
+        self.hosts[host.0].node_mut().is_some_and(|node| node.network.fails())
+    }
+
+    /// Blocks that a host received in its present run, in order.
+    pub fn fetched(&self, host: HostId) -> &[(PieceIndex, u32)] {
+        self.hosts[host.0].node().map_or(&[], |node| &node.watch.fetched)
     }
 
     /// What a host's session told its people, in all its runs.
@@ -333,7 +368,7 @@ impl World {
         self.trace.record(now, id, &input);
         node.watch.on_input(&input, &self.content);
         match &input {
-            Input::DiskFinished(result) => node.disk.finish(result),
+            Input::DiskFinished(result) => node.disk.finish(now, result),
             Input::HttpFinished { .. } => node.fetches_out = node.fetches_out.saturating_sub(1),
             _ => {}
         }
@@ -402,7 +437,10 @@ impl World {
             }
             Action::FetchHttp { fetch, request } => {
                 let from = self.hosts[id.0].address.ip();
-                let result = self.tracker.fetch(from, &request);
+                let result = match self.network_fails(id) {
+                    true => Err(HttpFailure::TimedOut),
+                    false => self.tracker.fetch(from, &request),
+                };
                 let is_lost = matches!(result, Err(HttpFailure::TimedOut));
                 let time = if is_lost { request.timeout } else { Duration::from_millis(80) };
                 if let Some(node) = self.hosts[id.0].node_mut() {

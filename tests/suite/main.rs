@@ -6,6 +6,7 @@ mod harness;
 mod architecture;
 mod choking;
 mod cli;
+mod crash;
 mod create;
 mod determinism;
 mod hostile;

@@ -8,7 +8,9 @@
 //! What is durable is settled behind everybody's back: every 64 MiB or 5 s the files written to are synced,
 //! and the pieces that were written before that are marked.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +21,13 @@ use super::open_files::OpenFile;
 use super::storage::{Name, Names, Payload, Storage};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
-use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
+use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
-use crate::runtime::state::{Busy, Fact, Journal, Lock, Pieces, Record, RunOf, Stamp, boot_id, runs_of};
+use crate::engine::resume::durability::Pending;
+use crate::engine::resume::reliance::{Look, Scene};
+use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
+use crate::runtime::state::{Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
@@ -65,10 +70,10 @@ pub(super) struct Kept {
     lock: Option<Lock>,
     /// Another process shares the payload, so nothing may be written.
     is_shared: bool,
+    /// Files that a run before a loss of power may have finished.
+    perhaps_ours: BTreeSet<FileIndex>,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
-    /// Pieces of which a sync has failed: a later one that works says nothing of them.
-    tainted: Option<Bitfield>,
 }
 
 /// When to sync.
@@ -156,11 +161,20 @@ impl Payload {
         existing: Existing,
     ) -> Result<Existing, DiskError> {
         let storage = &self.storage;
+        let boot = boot_id();
+        let looks = self.looks(names, found);
+        let scene = |device| Scene {
+            layout: &storage.layout,
+            file_map: &storage.file_map,
+            found: &looks,
+            boot: boot.as_deref(),
+            device,
+        };
         let mut kept = self.kept();
         if kept.is_shared && !storage.target.read_only {
             // Whoever shares it writes nothing down.
             let record = kept.journal.take().map(|journal| journal.record().clone());
-            let known = record.filter(|_| is_known).map(|record| resumed(storage, &record, found));
+            let known = record.filter(|_| is_known).map(|record| scene(record.device).reliable(&record));
             return Ok(known.map_or(existing, |resume| Existing::Known(Box::new(resume))));
         }
         let Some(journal) = &mut kept.journal else { return Ok(existing) };
@@ -179,35 +193,38 @@ impl Payload {
                         .to_owned(),
             });
         }
+        let scene = scene(device);
         let resume = if is_known {
-            resumed(storage, old, found)
+            scene.reliable(old)
         } else {
             let pieces = storage.layout.piece_count();
             let none = Bitfield::empty(pieces);
             let unsure = if existing == Existing::Nothing { none.clone() } else { Bitfield::full(pieces) };
             Resume { have: none, unsure, written: Vec::new() }
         };
-        let mut record = Record::empty(storage.layout.piece_count());
-        record.boot = boot_id().unwrap_or_default();
-        record.device = device;
-        for piece in resume.have.iter().filter(|piece| old.durable.has(*piece)) {
-            record.durable.insert(piece);
-        }
-        (record.have, record.unsure) = (resume.have.clone(), resume.unsure.clone());
-        record.written = resume.written.iter().cloned().collect();
-        let files = (0..).map(FileIndex).zip(found);
-        let known = files.filter_map(|(file, found)| {
-            let stamp = stamp(found.as_ref()?);
-            Some((file, (stamp, is_known && old.is_ours(file, &stamp))))
-        });
-        record.files = known.collect();
-        for (file, _) in record.files.iter().filter(|(_, (_, is_ours))| *is_ours) {
-            names.mark_ours(*file);
-        }
+        let record = scene.going_on(&resume, is_known.then_some(old));
+        let perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();
+        record.files_that_are(Whose::Ours).for_each(|file| names.mark_ours(file));
         if record != *old {
             journal.restart(record);
         }
+        kept.perhaps_ours = perhaps_ours;
         Ok(if is_known && !is_gone { Existing::Known(Box::new(resume)) } else { existing })
+    }
+
+    /// The files as they were `found`.
+    fn looks(&self, names: &Names, found: &[Option<Found>]) -> Vec<Look> {
+        let look = |(file, found): (u32, &Option<Found>)| match found {
+            _ if !self.storage.is_on_disk(FileIndex(file)) => Look::Unwanted,
+            None => Look::Absent,
+            Some(found) => Look::Present(stamp(found), !names.is_final(FileIndex(file))),
+        };
+        (0..).zip(found).map(look).collect()
+    }
+
+    /// Whether a file may have been finished by us before a loss of power that made us forget it.
+    pub(super) fn is_perhaps_ours(&self, file: FileIndex) -> bool {
+        self.kept().perhaps_ours.contains(&file)
     }
 
     /// Blocks of a piece were written, and perhaps there is a verdict.
@@ -218,11 +235,7 @@ impl Payload {
         verdict: Option<&Verdict>,
     ) {
         let runs = runs_of(blocks);
-        let fact = match verdict {
-            Some(Verdict::Passed { .. }) => Fact::Pieces(Pieces::Have, vec![(piece.0, 1)]),
-            Some(Verdict::Failed { .. }) => Fact::Dropped(piece),
-            None => Fact::Blocks(piece, runs.clone()),
-        };
+        let fact = Fact::of_blocks(piece, &runs, verdict);
         let bytes = match verdict {
             Some(Verdict::Passed { .. }) => u64::from(self.storage.layout.piece_len(piece)),
             _ => 0,
@@ -242,13 +255,9 @@ impl Payload {
 
     /// These pieces were checked; those of them that are `right` are.
     pub(super) fn record_check(self: &Arc<Self>, pieces: &Range<u32>, right: &[PieceIndex]) {
-        let all = (pieces.start, pieces.end.saturating_sub(pieces.start));
         let bytes = right.iter().map(|piece| u64::from(self.storage.layout.piece_len(*piece))).sum();
-        let right = right.iter().map(|piece| piece.0);
-        let facts =
-            vec![Fact::Pieces(Pieces::Missing, vec![all]), Fact::Pieces(Pieces::Have, runs_of(right))];
         // The files' times are those from before the check: what changed since then is to be checked again.
-        self.record(facts, None, bytes);
+        self.record(Fact::of_check(pieces, right), None, bytes);
     }
 
     /// A file was changed other than by writing blocks.
@@ -282,7 +291,7 @@ impl Payload {
             let Ok(stat) = rustix::fs::fstat(&open.file) else { continue };
             let stamp = stamp(&found(&stat));
             if !journal.record().is_known(file, &stamp) {
-                facts.push(Fact::File(file, stamp, true));
+                facts.push(Fact::File(file, stamp, Whose::Ours));
             }
         }
         if facts.is_empty() {
@@ -310,53 +319,55 @@ impl Payload {
 
     /// Syncs the files of the pieces that are written and not known to be durable, and marks them.
     pub(super) fn sync_behind(&self) {
-        let (pending, all) = {
+        let storage = &self.storage;
+        let pending = {
             let mut kept = self.kept();
             kept.unsynced = 0;
             let Some(journal) = &kept.journal else { return };
-            let record = journal.record();
-            let pending: Vec<PieceIndex> = record.have.iter_minus(&record.durable).collect();
-            let is_tainted = |piece: &PieceIndex| kept.tainted.as_ref().is_some_and(|set| set.has(*piece));
-            (pending.into_iter().filter(|piece| !is_tainted(piece)).collect::<Vec<_>>(), record.have.len())
+            let is_on_disk = |file| storage.is_on_disk(file);
+            Pending::of(journal.record(), &storage.layout, &storage.file_map, is_on_disk)
         };
-        let mut tainted = Bitfield::empty(all);
-        let mut synced: std::collections::BTreeMap<FileIndex, bool> = std::collections::BTreeMap::new();
-        let mut durable = Vec::new();
-        for piece in pending {
-            let slices = self.storage.file_map.slices(self.storage.layout.piece_range(piece));
-            let mut is_durable = true;
-            for slice in slices.filter(|slice| self.storage.is_on_disk(slice.file)) {
-                is_durable &= *synced.entry(slice.file).or_insert_with(|| self.sync(slice.file).is_ok());
-            }
-            if is_durable {
-                durable.push(piece.0);
-            } else {
-                tainted.insert(piece);
-            }
+        let Some(intent) = pending.intent() else { return };
+        self.append(&[intent]);
+        if self.kept().journal.as_ref().is_none_or(Journal::is_failing) {
+            return;
         }
-        if let Some((file, _)) = synced.iter().find(|(_, worked)| !**worked) {
-            let path = self.storage.target.dir.join(self.storage.path(*file, Name::Final));
+        let settled = pending.settle(|file| self.fsync(file).is_ok());
+        if let Some(file) = settled.failed {
+            let path = storage.target.dir.join(storage.path(file, Name::Final));
             self.warn(format!(
                 "cannot sync {}: what was written to it may not survive a loss of power, and is checked then",
                 path.display()
             ));
         }
-        let mut kept = self.kept();
-        if !tainted.is_empty() {
-            let set = kept.tainted.get_or_insert_with(|| Bitfield::empty(all));
-            for piece in tainted.iter() {
-                set.insert(piece);
-            }
-        }
-        if let Some(journal) = kept.journal.as_mut().filter(|_| !durable.is_empty()) {
-            let warning = journal.append(&[Fact::Pieces(Pieces::Durable, runs_of(durable))]);
-            drop(kept);
-            warning.into_iter().for_each(|warning| self.warn(warning));
-        }
+        self.append(&settled.facts);
     }
 
-    /// Has a file's content on the disk.
+    /// Writes down facts that no file's time goes with.
+    pub(super) fn append(&self, facts: &[Fact]) {
+        let mut kept = self.kept();
+        let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
+        drop(kept);
+        warning.into_iter().for_each(|warning| self.warn(warning));
+    }
+
+    /// Has a file's content on the disk, and all that was written to it before.
     pub(super) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
+        if self.kept().journal.as_ref().is_some_and(|journal| journal.record().tainted.contains(&file)) {
+            let error = io::Error::other(
+                "an earlier attempt has failed, and only a check after a restart of the system tells what is on \
+                 the disk",
+            );
+            return Err(self.storage.error("sync", file, Name::Final, &error));
+        }
+        let result = self.fsync(file);
+        if result.is_err() {
+            self.append(&[Fact::Tainted(file)]);
+        }
+        result
+    }
+
+    fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {
         let Some(open) = self.readable(file)? else { return Ok(()) };
         // Not only the data: its time of change has to be the journal's after a loss of power.
         rustix::fs::fsync(&open.file)
@@ -384,61 +395,6 @@ impl Payload {
 
 fn stamp(found: &Found) -> Stamp {
     Stamp { length: found.length, modified: found.modified, inode: found.identity.1 }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Same,
-    Changed,
-    Absent,
-}
-
-/// What may be relied on of `record`, with the files as they were `found`.
-fn resumed(storage: &Storage, record: &Record, found: &[Option<Found>]) -> Resume {
-    let same_boot = boot_id().is_some_and(|boot| boot == record.boot);
-    let state = |file: FileIndex| match &found[file.index()] {
-        _ if !storage.is_on_disk(file) => State::Same,
-        None => State::Absent,
-        Some(found) if record.is_known(file, &stamp(found)) => State::Same,
-        Some(_) => State::Changed,
-    };
-    let states: Vec<State> = (0..found.len() as u32).map(|file| state(FileIndex(file))).collect();
-    let pieces = storage.layout.piece_count();
-    let mut resume =
-        Resume { have: Bitfield::empty(pieces), unsure: Bitfield::empty(pieces), written: Vec::new() };
-    for piece in storage.layout.pieces() {
-        let (mut is_absent, mut is_changed) = (false, false);
-        for slice in storage.file_map.slices(storage.layout.piece_range(piece)) {
-            is_absent |= states[slice.file.index()] == State::Absent;
-            is_changed |= states[slice.file.index()] == State::Changed;
-        }
-        let has = record.have.has(piece);
-        if is_absent {
-            continue;
-        }
-        if is_changed || record.unsure.has(piece) || has && !same_boot && !record.durable.has(piece) {
-            resume.unsure.insert(piece);
-        } else if has {
-            resume.have.insert(piece);
-        }
-    }
-    for (piece, written) in &record.written {
-        let start = storage.layout.piece_range(*piece).start;
-        let is_there = |block: u32| {
-            let address = BlockAddress { piece: *piece, block };
-            let begin = start + u64::from(block) * u64::from(BLOCK_LENGTH);
-            let end = begin + u64::from(storage.layout.block_len(address));
-            storage.file_map.slices(begin..end).filter(|slice| storage.is_on_disk(slice.file)).all(|slice| {
-                found[slice.file.index()].is_some_and(|found| found.length >= slice.offset + slice.length)
-            })
-        };
-        let written: Vec<bool> =
-            (0..).zip(written).map(|(block, is_written)| *is_written && is_there(block)).collect();
-        if written.contains(&true) && !resume.have.has(*piece) {
-            resume.written.push((*piece, written));
-        }
-    }
-    resume
 }
 
 /// A place for what is kept.

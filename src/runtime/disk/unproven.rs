@@ -84,8 +84,9 @@ impl Payload {
                 file,
                 path: storage.target.dir.join(storage.path(file, Name::Final)).to_string_lossy().into_owned(),
                 length: found.length,
-                looks_interrupted: !storage.target.part_suffix
-                    && next_hole(&open, 0).is_some_and(|hole| hole < found.length),
+                looks_interrupted: self.is_perhaps_ours(file)
+                    || !storage.target.part_suffix
+                        && next_hole(&open, 0).is_some_and(|hole| hole < found.length),
             });
         }
         Ok(unproven)

@@ -10,17 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fact::Fact;
 use super::folder;
-use super::frame::{self, Content};
 use super::lock::{Busy, Lock};
-use super::record::Record;
 use crate::base::digest;
 use crate::base::hash::InfoHashes;
 use crate::base::layout::Layout;
+use crate::engine::resume::{Fact, Ledger, Record, Told, Write};
 
-/// Bytes of facts before the journal is written anew, beyond four times its base.
-const GROWTH: u64 = 4 * 1024 * 1024;
 /// How long the state folder is left alone after a failure.
 const REST: Duration = Duration::from_secs(5);
 /// How often people are told that it still fails.
@@ -30,14 +26,9 @@ const COMPLAINT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    identity: [u8; 20],
-    layout: Arc<Layout>,
-    files: u32,
-    record: Record,
+    ledger: Ledger,
     /// Where facts are appended; `None` before the first, and after a failure.
     file: Option<File>,
-    base: u64,
-    length: u64,
     failed: Option<Instant>,
     complained: Option<Instant>,
     lock: Lock,
@@ -85,81 +76,51 @@ impl Journal {
             lock.sign();
         }
         let identity = digest::sha1(&[&hash.0[..], target].concat()).0;
-        let mut journal = Journal {
-            path,
-            identity,
-            record: Record::empty(layout.piece_count()),
-            layout,
-            files,
-            file: None,
-            base: 0,
-            length: 0,
-            failed: None,
-            complained: None,
-            lock,
+        let ledger = Ledger::new(identity, layout, files);
+        let mut journal = Journal { path, ledger, file: None, failed: None, complained: None, lock };
+        let (is_known, warning) = match folder::read(&journal.path) {
+            Ok(None) => (false, None),
+            Ok(Some(bytes)) => match journal.ledger.read(&bytes) {
+                Told::Whole => (true, None),
+                Told::Part => {
+                    let warning = "is damaged or was cut short; what it says before that counts";
+                    (true, Some(format!("{shown} {warning}")))
+                }
+                Told::Nothing => {
+                    let warning = "is damaged or not this torrent's; what is there is checked";
+                    (false, Some(format!("{shown} {warning}")))
+                }
+                Told::Later => {
+                    let error = io::Error::other("a later version of btget wrote it, and it is left alone");
+                    return Ok(without("use", error));
+                }
+            },
+            Err(error) => (false, Some(format!("cannot read {shown}: {error}; what is there is checked"))),
         };
-        let content = match folder::read(&journal.path) {
-            Ok(None) => {
-                return Ok(Opened { journal: Some(journal), is_known: false, is_shared, warning: None });
-            }
-            Ok(Some(bytes)) => frame::read(&bytes),
-            Err(error) => {
-                let warning = format!("cannot read {shown}: {error}; what is there is checked");
-                return Ok(Opened {
-                    journal: Some(journal),
-                    is_known: false,
-                    is_shared,
-                    warning: Some(warning),
-                });
-            }
-        };
-        let is_whole = match content {
-            Content::Later => {
-                let error = io::Error::other("a later version of btget wrote it, and it is left alone");
-                return Ok(without("use", error));
-            }
-            Content::Foreign => None,
-            Content::Frames(frames, is_torn) => journal.take_frames(&frames).map(|all| all && !is_torn),
-        };
-        let warning = match is_whole {
-            Some(true) => None,
-            Some(false) => {
-                Some(format!("{shown} is damaged or was cut short; what it says before that counts"))
-            }
-            None => Some(format!("{shown} is damaged or not this torrent's; what is there is checked")),
-        };
-        Ok(Opened { journal: Some(journal), is_known: is_whole.is_some(), is_shared, warning })
+        Ok(Opened { journal: Some(journal), is_known, is_shared, warning })
     }
 
     /// All that is known.
     pub(in crate::runtime) fn record(&self) -> &Record {
-        &self.record
+        self.ledger.record()
     }
 
     /// Goes on from this record. It is written with the next facts.
     pub(in crate::runtime) fn restart(&mut self, record: Record) {
-        self.record = record;
-        self.file = None;
+        self.ledger.restart(record);
     }
 
     /// Takes facts in and writes them down. A warning when that has failed, now and then.
     pub(in crate::runtime) fn append(&mut self, facts: &[Fact]) -> Option<String> {
-        for fact in facts {
-            // Facts of our own are about this torrent.
-            let _ = self.record.apply(fact, &self.layout, self.files);
-        }
+        self.ledger.take(facts);
         let now = Instant::now();
         if self.failed.is_some_and(|failed| now < failed + REST) {
             return None;
         }
-        let is_long = self.length > 4 * self.base + GROWTH;
-        let result = match &mut self.file {
-            Some(file) if !is_long => {
-                let bytes = frame::frame(facts);
-                self.length += bytes.len() as u64;
-                file.write_all(&bytes)
-            }
-            _ => self.write_anew(),
+        let result = match (self.ledger.write(facts), &mut self.file) {
+            (Write::Append(bytes), Some(file)) => file.write_all(&bytes),
+            (Write::Append(_), None) => Err(io::ErrorKind::NotFound.into()),
+            (Write::Anew(bytes), _) => folder::replace(&self.path, &bytes).map(|file| self.file = Some(file)),
         };
         match result {
             Ok(()) => {
@@ -167,6 +128,7 @@ impl Journal {
                 None
             }
             Err(error) => {
+                self.ledger.write_failed();
                 self.file = None;
                 self.failed = Some(now);
                 let is_due = self.complained.is_none_or(|told| now >= told + COMPLAINT);
@@ -179,34 +141,13 @@ impl Journal {
         }
     }
 
+    /// Whether the last facts are not written down.
+    pub(in crate::runtime) fn is_failing(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// From here on, others may use the target too, as long as they only read.
     pub(in crate::runtime) fn share(&self) {
         self.lock.share();
-    }
-
-    /// Takes in what was read; `None` when it is not about this target, else whether all of it could be true.
-    fn take_frames(&mut self, frames: &[Vec<Fact>]) -> Option<bool> {
-        let (first, rest) = frames.split_first()?;
-        let (Fact::Begin { identity, boot, device }, base) = first.split_first()? else { return None };
-        if *identity != self.identity {
-            return None;
-        }
-        let mut record = Record::empty(self.layout.piece_count());
-        (record.boot, record.device) = (boot.clone(), *device);
-        let is_whole = base
-            .iter()
-            .chain(rest.iter().flatten())
-            .all(|fact| record.apply(fact, &self.layout, self.files).is_ok());
-        self.record = record;
-        Some(is_whole)
-    }
-
-    fn write_anew(&mut self) -> io::Result<()> {
-        let mut bytes = frame::head();
-        bytes.extend(frame::frame(&self.record.facts(self.identity)));
-        self.file = Some(folder::replace(&self.path, &bytes)?);
-        self.base = bytes.len() as u64;
-        self.length = self.base;
-        Ok(())
     }
 }

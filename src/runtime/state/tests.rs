@@ -1,16 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proptest::prelude::*;
-
-use super::fact::{Fact, Pieces, Stamp, runs_of};
-use super::frame::{self, Content};
 use super::journal::{Journal, Opened};
 use super::lock::Busy;
-use super::record::Record;
 use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
+use crate::engine::resume::frame::{self, Content};
+use crate::engine::resume::{Fact, Pieces, Record, Stamp, Whose, runs_of};
 
 const PIECES: u32 = 40;
 
@@ -36,13 +33,15 @@ fn file(folder: &Path) -> PathBuf {
 fn story() -> Vec<Vec<Fact>> {
     let stamp = |time| Stamp { length: 5, modified: (time, 7), inode: 9 };
     vec![
-        vec![Fact::Blocks(PieceIndex(3), vec![(0, 2)]), Fact::File(FileIndex(0), stamp(1), true)],
-        vec![Fact::Blocks(PieceIndex(3), vec![(3, 1)]), Fact::File(FileIndex(0), stamp(2), true)],
-        vec![Fact::Pieces(Pieces::Have, vec![(3, 1)]), Fact::File(FileIndex(0), stamp(3), true)],
+        vec![Fact::Blocks(PieceIndex(3), vec![(0, 2)]), Fact::File(FileIndex(0), stamp(1), Whose::Ours)],
+        vec![Fact::Blocks(PieceIndex(3), vec![(3, 1)]), Fact::File(FileIndex(0), stamp(2), Whose::Ours)],
+        vec![Fact::Pieces(Pieces::Have, vec![(3, 1)]), Fact::File(FileIndex(0), stamp(3), Whose::Ours)],
         vec![Fact::Blocks(PieceIndex(4), vec![(0, 4)])],
         vec![Fact::Dropped(PieceIndex(4))],
         vec![Fact::Pieces(Pieces::Durable, vec![(3, 1)])],
         vec![Fact::Pieces(Pieces::Unsure, vec![(10, 30)])],
+        vec![Fact::Syncing(vec![(0, 2)])],
+        vec![Fact::Tainted(FileIndex(1)), Fact::Syncing(Vec::new())],
         vec![
             Fact::Pieces(Pieces::Missing, vec![(10, 20)]),
             Fact::Pieces(Pieces::Have, vec![(12, 3), (20, 1)]),
@@ -105,6 +104,25 @@ fn a_file_cut_anywhere_says_what_was_true_at_some_time_before() {
         assert!(opened.is_known || known == 0, "{length}");
     }
     assert_eq!(known, records.len() - 2, "all but the last batch are told before the last byte");
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_new_journal_does_the_old_one_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let (records, bytes) = told(dir.path());
+    let path = file(dir.path());
+    // Killed while a journal was written anew, before it took the place of the one there was.
+    for length in 0..bytes.len() {
+        std::fs::write(path.with_extension("new"), &bytes[..length]).unwrap();
+        let opened = open(dir.path());
+        assert!(opened.is_known && opened.warning.is_none(), "{length}: {:?}", opened.warning);
+        let mut journal = opened.journal.unwrap();
+        assert_eq!(Some(journal.record()), records.last(), "{length}");
+        if length.is_multiple_of(10) {
+            assert_eq!(journal.append(&[Fact::Dropped(PieceIndex(0))]), None);
+            assert!(!path.with_extension("new").exists());
+        }
+    }
 }
 
 #[test]
@@ -175,7 +193,9 @@ fn facts_that_cannot_be_end_what_is_believed() {
     let mut bad: Vec<Fact> = beyond.map(|run| Fact::Pieces(Pieces::Have, vec![run])).into();
     bad.push(Fact::Blocks(PieceIndex(0), vec![(4, 1)]));
     bad.push(Fact::Blocks(PieceIndex(PIECES), vec![(0, 1)]));
-    bad.push(Fact::File(FileIndex(3), Stamp { length: 0, modified: (0, 0), inode: 0 }, true));
+    bad.push(Fact::Tainted(FileIndex(3)));
+    bad.push(Fact::Syncing(vec![(2, 2)]));
+    bad.push(Fact::File(FileIndex(3), Stamp { length: 0, modified: (0, 0), inode: 0 }, Whose::Ours));
     for fact in bad {
         std::fs::write(file(dir.path()), [&bytes[..], &frame::frame(&[fact])].concat()).unwrap();
         let opened = open(dir.path());
@@ -226,57 +246,4 @@ fn one_at_a_time_holds_a_journal() {
     assert!(open_as(dir.path(), 2).is_ok());
     drop(first);
     assert!(open_as(dir.path(), 1).is_ok());
-}
-
-fn a_fact() -> impl Strategy<Value = Fact> {
-    let runs = || prop::collection::vec((0..PIECES, 0..9u32), 0..5);
-    let what = prop::sample::select(vec![Pieces::Have, Pieces::Durable, Pieces::Unsure, Pieces::Missing]);
-    let stamp = (any::<u64>(), any::<(i64, i64)>(), any::<u64>())
-        .prop_map(|(length, modified, inode)| Stamp { length, modified, inode });
-    prop_oneof![
-        (what, runs()).prop_map(|(what, runs)| Fact::Pieces(what, runs)),
-        (0..PIECES, runs()).prop_map(|(piece, runs)| Fact::Blocks(PieceIndex(piece), runs)),
-        (0..PIECES).prop_map(|piece| Fact::Dropped(PieceIndex(piece))),
-        (0..3u32, stamp, any::<bool>()).prop_map(|(file, stamp, ours)| Fact::File(
-            FileIndex(file),
-            stamp,
-            ours
-        )),
-        (any::<[u8; 20]>(), "[0-9a-f-]{0,36}", any::<u64>())
-            .prop_map(|(identity, boot, device)| Fact::Begin { identity, boot, device }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn what_can_be_written_can_be_read(frames in prop::collection::vec(prop::collection::vec(a_fact(), 0..6), 0..6)) {
-        let mut bytes = frame::head();
-        frames.iter().for_each(|facts| bytes.extend(frame::frame(facts)));
-        prop_assert_eq!(frame::read(&bytes), Content::Frames(frames, false));
-    }
-
-    #[test]
-    fn garbage_is_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let read = frame::read(&[frame::head(), bytes.clone()].concat());
-        let expected = !bytes.is_empty();
-        prop_assert_eq!(read, Content::Frames(Vec::new(), expected));
-        Fact::decode_all(&bytes);
-    }
-
-    #[test]
-    fn a_record_never_contradicts_itself(facts in prop::collection::vec(a_fact(), 0..40)) {
-        let (layout, mut record) = (layout(), Record::empty(PIECES));
-        for fact in &facts {
-            let _ = record.apply(fact, &layout, 3);
-            let both = record.have.iter().filter(|piece| record.unsure.has(*piece)).count();
-            prop_assert_eq!(both, 0);
-            prop_assert!(record.durable.iter().all(|piece| record.have.has(piece)));
-            prop_assert!(record.written.keys().all(|piece| !record.have.has(*piece)));
-        }
-        let mut again = Record::empty(PIECES);
-        for fact in &record.facts([0; 20])[1..] {
-            prop_assert_eq!(again.apply(fact, &layout, 3), Ok(()));
-        }
-        prop_assert_eq!(again, record);
-    }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Disk, Sample, TORRENT, target};
 use crate::base::hash::{InfoHashes, Sha1Hash};
+use crate::base::index::FileIndex;
 use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskErrorKind, DiskJob, Existing, Resume, Verdict};
+use crate::engine::disk_job::{DiskErrorKind, DiskJob, DiskResult, Existing, Resume, Verdict};
+use crate::engine::resume::Fact;
 use crate::runtime::disk::{Keeping, Storage, Target};
 use crate::runtime::state::tests::pretend_restart;
 
@@ -190,6 +192,60 @@ fn after_another_start_of_the_system_only_what_is_durable_counts() {
     pretend_restart(&setting.state_file());
     let other = known(setting.start().1);
     assert_eq!((numbers(&other.have), numbers(&other.unsure)), (vec![0, 3], vec![4]));
+}
+
+#[test]
+fn a_file_of_which_a_sync_has_failed_is_checked_after_another_start_of_the_system() {
+    let setting = Setting::interrupted();
+    let (disk, _) = setting.start();
+    let payload = disk.pool.reader(TORRENT).unwrap().payload.clone();
+    payload.append(&[Fact::Tainted(FileIndex(1))]);
+    disk.advance(setting.sample.job(4, setting.sample.all_blocks(4))).1.unwrap();
+    payload.sync_behind();
+    // With --sync end, a file that may not be on the disk is not complete.
+    assert!(payload.sync(FileIndex(0)).is_ok());
+    assert!(payload.sync(FileIndex(1)).unwrap_err().to_string().contains("an earlier attempt has failed"));
+    drop((payload, disk));
+    // In the next run a sync that works says nothing either.
+    let (disk, _) = setting.start();
+    disk.pool.reader(TORRENT).unwrap().payload.sync_behind();
+    drop(disk);
+    pretend_restart(&setting.state_file());
+    let other = known(setting.start().1);
+    assert_eq!((numbers(&other.have), numbers(&other.unsure)), (vec![0], vec![3, 4]));
+}
+
+#[test]
+fn a_finished_file_that_a_loss_of_power_spoiled_and_made_us_forget_is_no_strangers() {
+    let setting = Setting::new();
+    let (disk, _) = setting.start();
+    disk.advance(setting.sample.job(0, setting.sample.all_blocks(0))).1.unwrap();
+    let early = fs::read(setting.state_file()).unwrap();
+    disk.download_from(&setting.sample, 1);
+    drop(disk);
+    let path = setting.data().join("t/f1");
+    let length = fs::metadata(&path).unwrap().len() as usize;
+    let mut bytes = vec![0; length];
+    bytes[50_000..150_000].copy_from_slice(&setting.sample.file(1)[50_000..150_000]);
+    fs::write(&path, bytes).unwrap();
+    fs::write(setting.state_file(), &early).unwrap();
+    let unproven = || {
+        let (disk, _) = setting.start();
+        disk.check(4..6).unwrap();
+        let DiskResult::UnprovenFound { result, .. } = disk.run(DiskJob::FindUnproven { torrent: TORRENT })
+        else {
+            panic!("it is another result");
+        };
+        let files = result.unwrap().files;
+        files.iter().map(|file| (file.file.0, file.looks_interrupted)).collect::<Vec<_>>()
+    };
+    // A kill forgets nothing, so then it is a stranger's.
+    assert_eq!(unproven(), [(1, false)]);
+    fs::write(setting.state_file(), &early).unwrap();
+    pretend_restart(&setting.state_file());
+    assert_eq!(unproven(), [(1, true)]);
+    // It stays so from run to run.
+    assert_eq!(unproven(), [(1, true)]);
 }
 
 #[test]

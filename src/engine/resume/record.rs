@@ -3,39 +3,43 @@
 //! Invariant: no piece is both had and unsure; only had pieces are durable; blocks are kept only of pieces
 //! that are not had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::fact::{Fact, Pieces, RunOf, Stamp, runs, runs_of};
+use super::fact::{Fact, Pieces, RunOf, Stamp, Whose, runs, runs_of};
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 
 /// What is known of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::runtime) struct Record {
+pub struct Record {
     /// The run of the system that wrote it; empty when that is not known.
-    pub(in crate::runtime) boot: String,
+    pub boot: String,
     /// The device that the download folder was on.
-    pub(in crate::runtime) device: u64,
+    pub device: u64,
     /// Verified and written.
-    pub(in crate::runtime) have: Bitfield,
+    pub have: Bitfield,
     /// And durable.
-    pub(in crate::runtime) durable: Bitfield,
+    pub durable: Bitfield,
     /// To be checked.
-    pub(in crate::runtime) unsure: Bitfield,
+    pub unsure: Bitfield,
     /// Of unfinished pieces, by block: whether it is written.
-    pub(in crate::runtime) written: BTreeMap<PieceIndex, Vec<bool>>,
-    /// The files as the writes so far left them, and whether any of those was ours.
-    pub(in crate::runtime) files: BTreeMap<FileIndex, (Stamp, bool)>,
+    pub written: BTreeMap<PieceIndex, Vec<bool>>,
+    /// The files as the writes so far left them, and whose they are.
+    pub files: BTreeMap<FileIndex, (Stamp, Whose)>,
+    /// Files of which a sync has failed in this run of the system.
+    pub tainted: BTreeSet<FileIndex>,
+    /// Files that are being synced: were this the last that is known, nobody would know what came of it.
+    pub syncing: BTreeSet<FileIndex>,
 }
 
 /// A fact that can't be true of this torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Impossible;
+pub struct Impossible;
 
 impl Record {
     /// Of a torrent of which nothing is known.
-    pub(in crate::runtime) fn empty(pieces: u32) -> Record {
+    pub fn empty(pieces: u32) -> Record {
         let none = Bitfield::empty(pieces);
         Record {
             boot: String::new(),
@@ -45,26 +49,41 @@ impl Record {
             unsure: none,
             written: BTreeMap::new(),
             files: BTreeMap::new(),
+            tainted: BTreeSet::new(),
+            syncing: BTreeSet::new(),
         }
     }
 
     /// Whether it says that something is on disk.
-    pub(in crate::runtime) fn claims_data(&self) -> bool {
+    pub fn claims_data(&self) -> bool {
         !(self.have.is_empty() && self.unsure.is_empty() && self.written.is_empty())
     }
 
     /// Whether a file is known to be so.
-    pub(in crate::runtime) fn is_known(&self, file: FileIndex, stamp: &Stamp) -> bool {
+    pub fn is_known(&self, file: FileIndex, stamp: &Stamp) -> bool {
         self.files.get(&file).is_some_and(|(known, _)| known == stamp)
     }
 
     /// Whether the file that looks so is one that we have written to, whoever else has since.
-    pub(in crate::runtime) fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
-        self.files.get(&file).is_some_and(|(known, is_ours)| *is_ours && known.inode == stamp.inode)
+    pub fn is_ours(&self, file: FileIndex, stamp: &Stamp) -> bool {
+        self.whose(file, stamp) == Whose::Ours
+    }
+
+    /// Whose the file is that looks so.
+    pub fn whose(&self, file: FileIndex, stamp: &Stamp) -> Whose {
+        match self.files.get(&file) {
+            Some((known, whose)) if known.inode == stamp.inode => *whose,
+            _ => Whose::Unknown,
+        }
+    }
+
+    /// The files that are known to be so.
+    pub fn files_that_are(&self, whose: Whose) -> impl Iterator<Item = FileIndex> + '_ {
+        self.files.iter().filter(move |(_, (_, known))| *known == whose).map(|(file, _)| *file)
     }
 
     /// Takes a fact in.
-    pub(super) fn apply(&mut self, fact: &Fact, layout: &Layout, files: u32) -> Result<(), Impossible> {
+    pub fn apply(&mut self, fact: &Fact, layout: &Layout, files: u32) -> Result<(), Impossible> {
         match fact {
             Fact::Begin { .. } => return Err(Impossible),
             Fact::Pieces(what, runs) => {
@@ -87,12 +106,17 @@ impl Record {
             Fact::Dropped(piece) => {
                 self.written.remove(piece);
             }
-            Fact::File(file, stamp, is_ours) => {
+            Fact::File(file, stamp, whose) => {
                 if file.0 >= files {
                     return Err(Impossible);
                 }
-                self.files.insert(*file, (*stamp, *is_ours));
+                self.files.insert(*file, (*stamp, *whose));
             }
+            Fact::Tainted(file) if file.0 >= files => return Err(Impossible),
+            Fact::Tainted(file) => {
+                self.tainted.insert(*file);
+            }
+            Fact::Syncing(runs) => self.syncing = numbers(runs, files)?.map(FileIndex).collect(),
         }
         Ok(())
     }
@@ -121,16 +145,18 @@ impl Record {
     }
 
     /// The facts that make this record from an empty one.
-    pub(super) fn facts(&self, identity: [u8; 20]) -> Vec<Fact> {
+    pub fn facts(&self, identity: [u8; 20]) -> Vec<Fact> {
         let mut facts = vec![Fact::Begin { identity, boot: self.boot.clone(), device: self.device }];
         let sets =
             [(Pieces::Have, &self.have), (Pieces::Durable, &self.durable), (Pieces::Unsure, &self.unsure)];
         facts.extend(sets.map(|(what, set)| Fact::Pieces(what, runs(set))));
-        facts.extend(self.files.iter().map(|(file, (stamp, is_ours))| Fact::File(*file, *stamp, *is_ours)));
+        facts.extend(self.files.iter().map(|(file, (stamp, whose))| Fact::File(*file, *stamp, *whose)));
         facts.extend(self.written.iter().map(|(piece, written)| {
             let blocks = (0..).zip(written).filter(|(_, is_written)| **is_written).map(|(block, _)| block);
             Fact::Blocks(*piece, runs_of(blocks))
         }));
+        facts.extend(self.tainted.iter().map(|file| Fact::Tainted(*file)));
+        facts.push(Fact::Syncing(runs_of(self.syncing.iter().map(|file| file.0))));
         facts
     }
 }

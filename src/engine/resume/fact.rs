@@ -1,14 +1,17 @@
 //! What a journal says, one thing at a time, and its bytes: a kind, then numbers, little end first.
 
+use std::ops::Range;
+
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
+use crate::engine::disk_job::Verdict;
 
 /// A run of numbers: the first, and how many.
-pub(in crate::runtime) type RunOf = (u32, u32);
+pub type RunOf = (u32, u32);
 
 /// One thing that has become true.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::runtime) enum Fact {
+pub enum Fact {
     /// What all that follows is about; first in every journal, and nowhere else.
     Begin {
         /// Names the target.
@@ -24,13 +27,17 @@ pub(in crate::runtime) enum Fact {
     Blocks(PieceIndex, Vec<RunOf>),
     /// No block of a piece counts: it failed.
     Dropped(PieceIndex),
-    /// A file, as the writes so far left it, and whether any of them was ours.
-    File(FileIndex, Stamp, bool),
+    /// A file, as the writes so far left it, and whose it is.
+    File(FileIndex, Stamp, Whose),
+    /// A sync of this file has failed: whatever a later one says, nothing is known of what was written before.
+    Tainted(FileIndex),
+    /// These files, and no others, are about to be synced; which are tainted unless something is said after it.
+    Syncing(Vec<RunOf>),
 }
 
 /// What is said of pieces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::runtime) enum Pieces {
+pub enum Pieces {
     /// Verified and written.
     Have,
     /// And durable.
@@ -41,24 +48,35 @@ pub(in crate::runtime) enum Pieces {
     Missing,
 }
 
+/// Whose a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// It was there when we came.
+    Unknown = 0,
+    /// We have written to it.
+    Ours = 1,
+    /// It came up in a run of ours, the end of which a loss of power has made us forget.
+    PerhapsOurs = 2,
+}
+
 /// By what a file that nobody has touched is known again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::runtime) struct Stamp {
+pub struct Stamp {
     /// Its length, bytes.
-    pub(in crate::runtime) length: u64,
+    pub length: u64,
     /// When its content was changed last: seconds and nanoseconds since 1970.
-    pub(in crate::runtime) modified: (i64, i64),
+    pub modified: (i64, i64),
     /// Its number on its device.
-    pub(in crate::runtime) inode: u64,
+    pub inode: u64,
 }
 
 /// The runs of consecutive pieces in `set`.
-pub(in crate::runtime) fn runs(set: &Bitfield) -> Vec<RunOf> {
+pub fn runs(set: &Bitfield) -> Vec<RunOf> {
     runs_of(set.iter().map(|piece| piece.0))
 }
 
 /// The runs of consecutive numbers in an ascending list.
-pub(in crate::runtime) fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec<RunOf> {
+pub fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec<RunOf> {
     let mut runs: Vec<RunOf> = Vec::new();
     for number in numbers {
         match runs.last_mut() {
@@ -70,6 +88,22 @@ pub(in crate::runtime) fn runs_of(numbers: impl IntoIterator<Item = u32>) -> Vec
 }
 
 impl Fact {
+    /// What is to be said of a piece of which these blocks were written, and perhaps it was judged.
+    pub fn of_blocks(piece: PieceIndex, blocks: &[RunOf], verdict: Option<&Verdict>) -> Fact {
+        match verdict {
+            Some(Verdict::Passed { .. }) => Fact::Pieces(Pieces::Have, vec![(piece.0, 1)]),
+            Some(Verdict::Failed { .. }) => Fact::Dropped(piece),
+            None => Fact::Blocks(piece, blocks.to_vec()),
+        }
+    }
+
+    /// What is to be said of `pieces` that were checked, those of them that are `right`.
+    pub fn of_check(pieces: &Range<u32>, right: &[PieceIndex]) -> Vec<Fact> {
+        let all = (pieces.start, pieces.end.saturating_sub(pieces.start));
+        let right = right.iter().map(|piece| piece.0);
+        vec![Fact::Pieces(Pieces::Missing, vec![all]), Fact::Pieces(Pieces::Have, runs_of(right))]
+    }
+
     /// Appends the fact's bytes.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -98,20 +132,28 @@ impl Fact {
                 out.push(6);
                 out.extend(piece.0.to_le_bytes());
             }
-            Fact::File(file, stamp, is_ours) => {
+            Fact::File(file, stamp, whose) => {
                 out.push(7);
                 out.extend(file.0.to_le_bytes());
                 out.extend(stamp.length.to_le_bytes());
                 out.extend(stamp.modified.0.to_le_bytes());
                 out.extend(stamp.modified.1.to_le_bytes());
                 out.extend(stamp.inode.to_le_bytes());
-                out.push(u8::from(*is_ours));
+                out.push(*whose as u8);
+            }
+            Fact::Tainted(file) => {
+                out.push(8);
+                out.extend(file.0.to_le_bytes());
+            }
+            Fact::Syncing(runs) => {
+                out.push(9);
+                encode_runs(runs, out);
             }
         }
     }
 
     /// The facts in `bytes`; `None` when they are anything else.
-    pub(super) fn decode_all(bytes: &[u8]) -> Option<Vec<Fact>> {
+    pub fn decode_all(bytes: &[u8]) -> Option<Vec<Fact>> {
         let mut reader = Reader(bytes);
         let mut facts = Vec::new();
         while !reader.0.is_empty() {
@@ -154,9 +196,16 @@ impl Reader<'_> {
                 let length = u64::from_le_bytes(self.take()?);
                 let modified = (i64::from_le_bytes(self.take()?), i64::from_le_bytes(self.take()?));
                 let stamp = Stamp { length, modified, inode: u64::from_le_bytes(self.take()?) };
-                let [is_ours] = self.take()?;
-                Fact::File(file, stamp, is_ours == 1)
+                let whose = match self.take()? {
+                    [0] => Whose::Unknown,
+                    [1] => Whose::Ours,
+                    [2] => Whose::PerhapsOurs,
+                    _ => return None,
+                };
+                Fact::File(file, stamp, whose)
             }
+            8 => Fact::Tainted(FileIndex(self.number()?)),
+            9 => Fact::Syncing(self.runs()?),
             _ => return None,
         })
     }

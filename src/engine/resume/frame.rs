@@ -14,7 +14,7 @@ const HEAD: usize = MAGIC.len() + 1 + DIGEST;
 
 /// What a file turned out to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Content {
+pub enum Content {
     /// The facts of each frame that is right, and whether something else follows them.
     Frames(Vec<Vec<Fact>>, bool),
     /// No journal.
@@ -24,7 +24,7 @@ pub(super) enum Content {
 }
 
 /// The bytes that a file begins with.
-pub(super) fn head() -> Vec<u8> {
+pub fn head() -> Vec<u8> {
     let mut head = MAGIC.to_vec();
     head.push(VERSION);
     let digest = digest::sha1(&head).0;
@@ -33,7 +33,7 @@ pub(super) fn head() -> Vec<u8> {
 }
 
 /// A frame of these facts.
-pub(super) fn frame(facts: &[Fact]) -> Vec<u8> {
+pub fn frame(facts: &[Fact]) -> Vec<u8> {
     let mut bytes = vec![0; 4 + DIGEST];
     facts.iter().for_each(|fact| fact.encode(&mut bytes));
     let (start, body) = bytes.split_at_mut(4 + DIGEST);
@@ -43,7 +43,7 @@ pub(super) fn frame(facts: &[Fact]) -> Vec<u8> {
 }
 
 /// Reads a file's bytes.
-pub(super) fn read(bytes: &[u8]) -> Content {
+pub fn read(bytes: &[u8]) -> Content {
     let Some((head, mut rest)) = bytes.split_at_checked(HEAD) else { return Content::Foreign };
     let (said, digest) = head.split_at(MAGIC.len() + 1);
     if !said.starts_with(MAGIC) || digest::sha1(said).0[..DIGEST] != *digest {

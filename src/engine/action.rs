@@ -62,7 +62,8 @@ pub enum Action {
         /// Which.
         blocks: Vec<BlockRequest>,
     },
-    /// Forget these blocks of an earlier upload, as far as they are not sent yet.
+    /// Forget these blocks of an earlier upload, as far as they have not begun to leave; a block that was asked
+    /// for twice is forgotten once for each time that it is named.
     Retract {
         /// To whom they were to go.
         connection: ConnectionId,

@@ -22,6 +22,7 @@ use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::connection::{Connection, Peer, Scratch};
 use super::net::door::tcp;
+use super::net::upload_reader::UploadReader;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
 use crate::engine::action::Action;
@@ -89,6 +90,7 @@ struct Outside {
     http: HttpWorker,
     pool: Arc<BufferPool>,
     scratch: Scratch,
+    uploads: UploadReader,
     events: UnboundedSender<Event>,
     notices: UnboundedSender<Notice>,
     timer: Notify,
@@ -113,6 +115,7 @@ impl Handle {
         };
         let outside = Outside {
             clock: parts.clock,
+            uploads: UploadReader::new(parts.disk.clone(), parts.events.clone()),
             disk: parts.disk,
             http: parts.http,
             scratch: Scratch::new(parts.pool.clone()),
@@ -126,6 +129,10 @@ impl Handle {
 
     pub(crate) fn pool(&self) -> &Arc<BufferPool> {
         &self.outside.pool
+    }
+
+    pub(crate) fn uploads(&self) -> &UploadReader {
+        &self.outside.uploads
     }
 
     pub(crate) fn scratch(&self) -> &Scratch {
@@ -210,22 +217,6 @@ impl Handle {
         }
     }
 
-    /// Has a worker read blocks for a peer.
-    pub(crate) fn read_upload(
-        &self,
-        connection: ConnectionId,
-        torrent: TorrentId,
-        blocks: Vec<BlockRequest>,
-    ) {
-        let events = self.outside.events.clone();
-        let asked = blocks.clone();
-        let done = move |result| {
-            // The engine's thread is gone only when nobody waits for the blocks any more.
-            let _ = events.send(Event::UploadRead(connection, asked, result));
-        };
-        self.outside.disk.submit_upload(torrent, blocks, Vec::new(), Box::new(done));
-    }
-
     fn on_upload_read(
         &self,
         connection: ConnectionId,
@@ -238,10 +229,7 @@ impl Handle {
                 peer.outbox.borrow_mut().push_batch(blocks, bytes);
                 peer.wake();
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot read what a peer asks for");
-                peer.close();
-            }
+            Err(error) => peer.close_for(&error),
         }
     }
 

@@ -276,7 +276,7 @@ impl Seen {
 
     fn on_retract(&mut self, block: BlockRequest) {
         if let Some(wanted) = self.wanted.get_mut(&key(block)) {
-            wanted.uploading = 0;
+            wanted.uploading = wanted.uploading.saturating_sub(1);
         }
     }
 }

@@ -139,7 +139,11 @@ impl End {
 
     /// Forgets blocks that wait to be sent.
     pub(super) fn retract(&mut self, blocks: &[BlockRequest]) {
-        self.blocks.retain(|waiting| !blocks.contains(waiting));
+        for block in blocks {
+            if let Some(at) = self.blocks.iter().position(|waiting| waiting == block) {
+                self.blocks.remove(at);
+            }
+        }
     }
 
     /// Whether nothing waits to be sent.

@@ -15,4 +15,5 @@ mod loopback;
 mod many;
 mod metainfo;
 mod resume;
+mod serving;
 mod swarm;

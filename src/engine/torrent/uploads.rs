@@ -192,6 +192,14 @@ impl Active {
             peer.up.add(ctx.now, block.length);
             self.up.add(ctx.now, block.length);
             self.totals.uploaded += u64::from(block.length);
+        }
+        // Nearly always they go out in the order in which they were asked for.
+        if peer.uploading.starts_with(blocks) {
+            peer.uploading.drain(..blocks.len());
+            peer.uploads_begun = peer.uploads_begun.saturating_sub(blocks.len());
+            return;
+        }
+        for block in blocks {
             if let Some(at) = peer.uploading.iter().position(|queued| queued == block) {
                 peer.uploading.remove(at);
                 peer.uploads_begun = peer.uploads_begun.saturating_sub(1);

@@ -25,8 +25,9 @@ impl Reader {
         if self.payload.read(start, vec![out])?.is_done() { Ok(()) } else { Err(self.refusal(NOT_THERE)) }
     }
 
-    /// Makes `buffer` a row of blocks, each after a gap of [`PIECE_HEADER`] bytes for its message's header.
-    /// Neighbours in the payload are read together. Waits for the disk. What the gaps hold is left as it is.
+    /// Makes the front of `buffer` a row of blocks, each after a gap of [`PIECE_HEADER`] bytes for its
+    /// message's header. Neighbours in the payload are read together. Waits for the disk. What the gaps hold is
+    /// left as it is, and a longer buffer keeps its length: clearing it anew would be one more pass.
     pub fn read_blocks(&self, requests: &[BlockRequest], buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         match self.read_rows(requests, buffer, |start, parts| self.payload.read(start, parts))? {
             Read::Done => Ok(()),
@@ -63,7 +64,10 @@ impl Reader {
         for request in requests {
             offsets.push((self.offset(*request)?, request.length as usize));
         }
-        buffer.resize(offsets.iter().map(|(_, length)| PIECE_HEADER + length).sum(), 0);
+        let length = offsets.iter().map(|(_, length)| PIECE_HEADER + length).sum();
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
         let mut rest = buffer.as_mut_slice();
         for run in offsets.chunk_by(|before, after| before.0 + before.1 as u64 == after.0) {
             let mut parts = Vec::with_capacity(run.len());

@@ -1,8 +1,8 @@
 //! One peer connection's task: reads, decodes and takes turns; writes what its outbox holds.
 //!
 //! The task owns no read buffer. It reads into the scratch that all connections share; a large read hands
-//! the scratch over, and its blocks are slices of it, a small one is copied. It takes at most
-//! [`READ_BUDGET`] bytes a wake, then lets others run.
+//! the scratch over, and its blocks are slices of it, a small one is copied. It reads and sends at most
+//! [`BUDGET`] bytes a wake, then lets others run.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -15,17 +15,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Sent};
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::action::Direction;
 use crate::engine::bandwidth::Credit;
+use crate::engine::disk_job::DiskError;
 use crate::engine::input::{CloseCause, ConnectionId, Input};
 use crate::runtime::driver::Handle;
 use crate::wire::peer::stream::PeerStream;
 use crate::wire::peer::{Handshake, Message};
 
-/// Bytes that a task reads before it lets others run.
-const READ_BUDGET: usize = 512 * 1024;
+/// Bytes that a task reads and sends before it lets others run.
+const BUDGET: usize = 512 * 1024;
 /// What moves before the engine allows anything.
 const HANDSHAKE: Credit = Credit::new(Handshake::LENGTH as u32);
 /// A read of so many bytes hands its buffer over; a smaller one is copied.
@@ -69,6 +70,12 @@ impl Peer {
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
         self.wake();
+    }
+
+    /// Ends the connection, as what the peer asked for can't be read.
+    pub(crate) fn close_for(&self, error: &DiskError) {
+        tracing::warn!(%error, "cannot read what a peer asks for");
+        self.close();
     }
 
     /// Has a message sent, unless the peer reads so little that messages only pile up: then it ends.
@@ -146,13 +153,14 @@ impl Connection {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<CloseCause> {
-        let mut budget = READ_BUDGET;
+        let mut budget = BUDGET;
         loop {
             if peer.is_closing.get() {
                 return Poll::Ready(CloseCause::Asked);
             }
-            if self.poll_send(cx, peer).is_err() {
-                return Poll::Ready(CloseCause::Network);
+            match self.poll_send(cx, peer, budget) {
+                Ok(count) => budget = budget.saturating_sub(count),
+                Err(_) => return Poll::Ready(CloseCause::Network),
             }
             if peer.is_closing.get() {
                 return Poll::Ready(CloseCause::Asked);
@@ -160,7 +168,8 @@ impl Connection {
             match self.poll_receive(cx, peer) {
                 Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
                 Poll::Ready(Err(cause)) => return Poll::Ready(cause),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if budget > 0 => return Poll::Pending,
+                Poll::Pending => {}
             }
             if budget == 0 {
                 cx.waker().wake_by_ref();
@@ -169,27 +178,41 @@ impl Connection {
         }
     }
 
-    /// Writes as much of the outbox as the socket takes.
-    fn poll_send(&mut self, cx: &mut Context<'_>, peer: &Peer) -> io::Result<()> {
-        loop {
+    /// Writes as much of the outbox as the socket takes, and stops after `budget` bytes. Says how many it
+    /// wrote.
+    fn poll_send(&mut self, cx: &mut Context<'_>, peer: &Peer, budget: usize) -> io::Result<usize> {
+        let mut count = 0;
+        while count < budget {
             let mut outbox = peer.outbox.borrow_mut();
             if let Some((torrent, batch)) = outbox.next_batch(peer.left(Direction::Up)) {
-                self.driver.read_upload(self.id, torrent, batch);
+                match self.driver.uploads().read(self.id, torrent, &batch) {
+                    Ok(Some(bytes)) => outbox.push_batch(&batch, bytes),
+                    Ok(None) => {}
+                    Err(error) => {
+                        peer.close_for(&error);
+                        break;
+                    }
+                }
             }
             if outbox.unsent().is_empty() {
-                return Ok(());
+                break;
             }
             let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, outbox.unsent()) else {
-                return Ok(());
+                break;
             };
-            let count = written?;
-            let blocks = outbox.on_sent(count);
+            let written = written?;
+            count += written;
+            let Sent { blocks, buffer } = outbox.on_sent(written);
             drop(outbox);
-            self.spend(peer, Direction::Up, count);
+            self.spend(peer, Direction::Up, written);
+            if let Some(buffer) = buffer {
+                self.driver.uploads().give_back(buffer);
+            }
             if !blocks.is_empty() {
                 self.driver.turn(Input::Uploaded { connection: self.id, blocks });
             }
         }
+        Ok(count)
     }
 
     /// Tells the engine of bytes that it counts.

@@ -1,6 +1,8 @@
 //! The network as the operating system offers it.
 
+mod block_row;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 pub mod door;
 pub(crate) mod outbox;
+pub(crate) mod upload_reader;

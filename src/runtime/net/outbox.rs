@@ -2,37 +2,46 @@
 //!
 //! Messages of a turn are encoded behind each other and leave in one write. Uploads wait as requests; they
 //! become bytes a few at a time, as the connection takes them, so that a peer that does not read costs
-//! nothing.
+//! no more than one batch.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
+use super::block_row::BlockRow;
 use crate::base::index::BlockRequest;
 use crate::base::limit;
 use crate::engine::order::TorrentId;
-use crate::wire::peer::message::{self, PIECE_HEADER, encode_piece_header};
+use crate::wire::peer::message::{self, PIECE_HEADER};
 use crate::wire::peer::{Handshake, Message};
 
-/// Blocks read and sent at a time.
-const UPLOAD_BATCH: usize = 16;
+/// Blocks read and sent at a time: 128 KiB stay in a processor's own cache from the read to the send.
+const UPLOAD_BATCH: usize = 8;
 
 /// A connection's outgoing half.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are sent.
+    /// Bytes of the first segment that are sent, if it is one of messages.
     sent: usize,
     uploads: VecDeque<(TorrentId, BlockRequest)>,
     /// Blocks that are being read.
     reading: Vec<BlockRequest>,
-    /// Whether blocks that are read wait to be sent.
+    /// Whether blocks are being read or wait to be sent.
     has_blocks: bool,
 }
 
+#[derive(Debug)]
+enum Segment {
+    Messages(Vec<u8>),
+    Blocks(BlockRow),
+}
+
+/// What is on its way by now.
 #[derive(Debug, Default)]
-struct Segment {
-    bytes: Vec<u8>,
-    /// The blocks that these bytes are; empty for messages.
-    blocks: Vec<BlockRequest>,
+pub(crate) struct Sent {
+    /// Blocks that are sent to their end.
+    pub(crate) blocks: Vec<BlockRequest>,
+    /// The buffer that a batch was read into, to be used again.
+    pub(crate) buffer: Option<Vec<u8>>,
 }
 
 impl Outbox {
@@ -46,36 +55,57 @@ impl Outbox {
 
     /// The segment that messages are appended to: never one of blocks, and never one that is being sent.
     fn messages(&mut self) -> &mut Vec<u8> {
-        let is_open = self.segments.back().is_some_and(|segment| segment.blocks.is_empty())
+        let is_open = matches!(self.segments.back(), Some(Segment::Messages(_)))
             && (self.segments.len() > 1 || self.sent == 0);
         if !is_open {
-            self.segments.push_back(Segment::default());
+            self.segments.push_back(Segment::Messages(Vec::new()));
         }
-        &mut self.segments.back_mut().expect("one was just made sure of").bytes
+        match self.segments.back_mut() {
+            Some(Segment::Messages(bytes)) => bytes,
+            _ => unreachable!("one was just made sure of"),
+        }
     }
 
     /// Whether more waits to be read by the peer than an honest one leaves unread. Blocks do not count: of
     /// them one batch waits at the most.
     pub(crate) fn is_unread(&self) -> bool {
-        let messages = self.segments.iter().filter(|segment| segment.blocks.is_empty());
-        messages.map(|segment| segment.bytes.len()).sum::<usize>() > limit::UNREAD
+        let lengths = self.segments.iter().map(|segment| match segment {
+            Segment::Messages(bytes) => bytes.len(),
+            Segment::Blocks(_) => 0,
+        });
+        lengths.sum::<usize>() > limit::UNREAD
     }
 
     pub(crate) fn push_uploads(&mut self, torrent: TorrentId, blocks: Vec<BlockRequest>) {
         self.uploads.extend(blocks.into_iter().map(|block| (torrent, block)));
     }
 
-    /// Forgets uploads that are not bytes yet.
+    /// Forgets uploads that have not begun to leave: one for each of `blocks`, as a block may be queued more
+    /// than once.
     pub(crate) fn retract(&mut self, blocks: &[BlockRequest]) {
-        self.uploads.retain(|(_, upload)| !blocks.contains(upload));
-        self.reading.retain(|block| !blocks.contains(block));
+        let mut counts: HashMap<BlockRequest, usize> = HashMap::new();
+        blocks.iter().for_each(|block| *counts.entry(*block).or_default() += 1);
+        let mut is_retracted = |block: &BlockRequest| {
+            let Some(left) = counts.get_mut(block).filter(|left| **left > 0) else { return false };
+            *left -= 1;
+            true
+        };
+        self.uploads.retain(|(_, block)| !is_retracted(block));
+        self.reading.retain(|block| !is_retracted(block));
+        self.segments.retain_mut(|segment| match segment {
+            Segment::Messages(_) => true,
+            Segment::Blocks(row) => {
+                self.has_blocks = row.retract(&mut is_retracted);
+                self.has_blocks
+            }
+        });
     }
 
-    /// The next blocks to read, if it is time: one batch is read or waits at a time. It ends with the block that
-    /// uses up the `allowed` bytes.
+    /// The next blocks to read, if it is time: one batch is read or waits at a time, and none is read while
+    /// something else waits to be sent. It ends with the block that uses up the `allowed` bytes.
     pub(crate) fn next_batch(&mut self, mut allowed: u64) -> Option<(TorrentId, Vec<BlockRequest>)> {
         let (torrent, _) = *self.uploads.front()?;
-        if self.has_blocks || allowed == 0 {
+        if self.has_blocks || !self.segments.is_empty() || allowed == 0 {
             return None;
         }
         let mut is_allowed = |block: &BlockRequest| {
@@ -86,56 +116,60 @@ impl Outbox {
         let batch = self.uploads.iter().take(UPLOAD_BATCH);
         let count = batch.take_while(|(of, block)| *of == torrent && is_allowed(block)).count();
         let batch: Vec<BlockRequest> = self.uploads.drain(..count).map(|(_, block)| block).collect();
-        self.reading = batch.clone();
+        self.reading.clone_from(&batch);
         self.has_blocks = true;
         Some((torrent, batch))
     }
 
-    /// A batch is read: `bytes` has each block behind room for its header. Those retracted meanwhile are
-    /// left out.
-    pub(crate) fn push_batch(&mut self, batch: &[BlockRequest], mut bytes: Vec<u8>) {
-        let reading = std::mem::take(&mut self.reading);
-        let mut at = 0;
-        for block in batch {
-            let length = PIECE_HEADER + block.length as usize;
-            if reading.contains(block) {
-                let header = encode_piece_header(block.piece, block.begin, block.length);
-                bytes[at..at + PIECE_HEADER].copy_from_slice(&header);
-                at += length;
-            } else {
-                bytes.drain(at..at + length);
-            }
-        }
-        self.has_blocks = !reading.is_empty();
-        if self.has_blocks {
-            self.segments.push_back(Segment { bytes, blocks: reading });
-        }
+    /// A batch is read: `bytes` has each block behind room for its header, and may be longer. Blocks retracted
+    /// meanwhile are left out.
+    pub(crate) fn push_batch(&mut self, batch: &[BlockRequest], bytes: Vec<u8>) {
+        let row = BlockRow::new(batch, std::mem::take(&mut self.reading), bytes);
+        self.has_blocks = row.is_some();
+        self.segments.extend(row.map(Segment::Blocks));
     }
 
     /// The next bytes to send; empty when nothing waits.
     pub(crate) fn unsent(&self) -> &[u8] {
-        self.segments.front().map_or(&[], |segment| &segment.bytes[self.sent..])
+        match self.segments.front() {
+            Some(Segment::Messages(bytes)) => &bytes[self.sent..],
+            Some(Segment::Blocks(row)) => row.unsent(),
+            None => &[],
+        }
     }
 
-    /// Notes that `count` bytes of [`Outbox::unsent`] are sent; gives the blocks that are now complete.
-    pub(crate) fn on_sent(&mut self, count: usize) -> Vec<BlockRequest> {
-        self.sent += count;
-        if self.segments.front().is_none_or(|segment| self.sent < segment.bytes.len()) {
-            return Vec::new();
+    /// Notes that `count` bytes of [`Outbox::unsent`] are sent.
+    pub(crate) fn on_sent(&mut self, count: usize) -> Sent {
+        let mut sent = Sent::default();
+        let is_done = match self.segments.front_mut() {
+            Some(Segment::Messages(bytes)) => {
+                self.sent += count;
+                self.sent == bytes.len()
+            }
+            Some(Segment::Blocks(row)) => {
+                sent.blocks = row.on_sent(count);
+                row.is_done()
+            }
+            None => false,
+        };
+        if is_done {
+            self.sent = 0;
+            if let Some(Segment::Blocks(row)) = self.segments.pop_front() {
+                self.has_blocks = false;
+                sent.buffer = Some(row.into_buffer());
+            }
         }
-        self.sent = 0;
-        let done = self.segments.pop_front().unwrap_or_default();
-        if !done.blocks.is_empty() {
-            self.has_blocks = false;
-        }
-        done.blocks
+        sent
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::base::index::PieceIndex;
+    use crate::wire::peer::message::encode_piece_header;
 
     fn request(begin: u32) -> BlockRequest {
         BlockRequest { piece: PieceIndex(0), begin, length: 4 }
@@ -147,7 +181,7 @@ mod tests {
         while !outbox.unsent().is_empty() {
             let part = outbox.unsent()[..step.min(outbox.unsent().len())].to_vec();
             bytes.extend_from_slice(&part);
-            blocks.extend(outbox.on_sent(part.len()));
+            blocks.extend(outbox.on_sent(part.len()).blocks);
         }
         (bytes, blocks)
     }
@@ -213,5 +247,150 @@ mod tests {
         assert!(outbox.unsent().is_empty());
         outbox.push_uploads(TorrentId(0), vec![request(4)]);
         assert!(outbox.next_batch(u64::MAX).is_some());
+    }
+
+    /// What a reader gives for a batch: each block is full of its place, behind a gap of rubbish.
+    fn read(batch: &[BlockRequest], mut buffer: Vec<u8>) -> Vec<u8> {
+        let mut at = 0;
+        for block in batch {
+            let end = at + PIECE_HEADER + block.length as usize;
+            buffer.resize(buffer.len().max(end), 0xee);
+            buffer[at + PIECE_HEADER..end].fill(block.begin as u8);
+            at = end;
+        }
+        buffer
+    }
+
+    #[test]
+    fn of_blocks_that_wait_to_be_sent_only_the_one_that_has_begun_is_beyond_recall() {
+        let mut outbox = Outbox::default();
+        let blocks: Vec<BlockRequest> = (0..8).map(|at| request(4 * at)).collect();
+        outbox.push_uploads(TorrentId(0), blocks.clone());
+        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
+        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        let whole = PIECE_HEADER + 4;
+        assert_eq!(outbox.on_sent(whole + 1).blocks, [request(0)], "told as soon as it has left");
+        outbox.retract(&blocks);
+        assert_eq!(outbox.unsent().len(), whole - 1);
+        assert_eq!(drain(&mut outbox, 100).1, [request(4)]);
+
+        outbox.push_uploads(TorrentId(0), blocks.clone());
+        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
+        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        outbox.on_sent(whole);
+        outbox.retract(&blocks);
+        outbox.push_uploads(TorrentId(0), vec![request(8)]);
+        assert!(outbox.unsent().is_empty() && outbox.next_batch(u64::MAX).is_some());
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_holds_one_batch_and_no_more() {
+        let mut outbox = Outbox::default();
+        let blocks = (0..u32::from(limit::REQUESTS_IN)).map(|at| request(4 * at)).collect();
+        outbox.push_uploads(TorrentId(0), blocks);
+        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
+        assert_eq!(batch.len(), UPLOAD_BATCH);
+        assert!(outbox.next_batch(u64::MAX).is_none(), "while one is read");
+        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        outbox.on_sent(1);
+        assert!(outbox.next_batch(u64::MAX).is_none(), "while one waits");
+        outbox.on_sent(outbox.unsent().len());
+        outbox.push(&Message::Choke);
+        assert!(outbox.next_batch(u64::MAX).is_none(), "while messages wait");
+        outbox.on_sent(outbox.unsent().len());
+        assert!(outbox.next_batch(u64::MAX).is_some());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ask(Vec<u32>),
+        /// Takes back the blocks, whether they were asked for or not.
+        Retract(Vec<u32>),
+        Have,
+        Begin,
+        Read,
+        Send(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let blocks = || prop::collection::vec((0..12u32).prop_map(|at| 4 * at), 1..10);
+        prop_oneof![
+            blocks().prop_map(Step::Ask),
+            blocks().prop_map(Step::Retract),
+            Just(Step::Have),
+            Just(Step::Begin),
+            Just(Step::Read),
+            (1..120usize).prop_map(Step::Send),
+        ]
+    }
+
+    fn requests(begins: &[u32]) -> Vec<BlockRequest> {
+        begins.iter().map(|begin| request(*begin)).collect()
+    }
+
+    /// The blocks of a stream, each checked against what it should hold; anything but blocks and haves fails.
+    fn blocks_of(mut stream: &[u8]) -> Vec<BlockRequest> {
+        let mut blocks = Vec::new();
+        while let [_, _, _, 5, rest @ ..] | [_, _, _, 13, rest @ ..] = stream {
+            let is_have = rest[0] == 4;
+            if !is_have {
+                let begin = u32::from(rest[8]);
+                assert_eq!(stream[..PIECE_HEADER], encode_piece_header(PieceIndex(0), begin, 4));
+                assert_eq!(stream[PIECE_HEADER..][..4], [begin as u8; 4]);
+                blocks.push(request(begin));
+            }
+            stream = &stream[if is_have { 9 } else { PIECE_HEADER + 4 }..];
+        }
+        assert!(stream.is_empty(), "{stream:?}");
+        blocks
+    }
+
+    proptest! {
+        #[test]
+        fn through_any_order_of_events_what_leaves_are_whole_blocks_that_were_asked_for_and_are_told(
+            steps in prop::collection::vec(step(), 0..60),
+        ) {
+            let mut outbox = Outbox::default();
+            let (mut asked, mut taken_back) = (0, 0);
+            let (mut stream, mut told) = (Vec::new(), Vec::new());
+            let (mut reading, mut spare) = (None, Vec::new());
+            let mut take = |outbox: &mut Outbox, count: usize, spare: &mut Vec<u8>| {
+                let count = count.min(outbox.unsent().len());
+                stream.extend_from_slice(&outbox.unsent()[..count]);
+                let sent = outbox.on_sent(count);
+                told.extend(sent.blocks);
+                *spare = sent.buffer.unwrap_or_default();
+            };
+            for step in steps {
+                match step {
+                    Step::Ask(begins) => {
+                        asked += begins.len();
+                        outbox.push_uploads(TorrentId(0), requests(&begins));
+                    }
+                    Step::Retract(begins) => {
+                        taken_back += begins.len();
+                        outbox.retract(&requests(&begins));
+                    }
+                    Step::Have => outbox.push(&Message::Have(PieceIndex(7))),
+                    Step::Begin => reading = outbox.next_batch(u64::MAX).or(reading),
+                    Step::Read => if let Some((_, batch)) = reading.take() {
+                        outbox.push_batch(&batch, read(&batch, std::mem::take(&mut spare)));
+                    },
+                    Step::Send(count) => take(&mut outbox, count, &mut spare),
+                }
+            }
+            loop {
+                reading = outbox.next_batch(u64::MAX).or(reading);
+                if let Some((_, batch)) = reading.take() {
+                    outbox.push_batch(&batch, read(&batch, std::mem::take(&mut spare)));
+                } else if outbox.unsent().is_empty() {
+                    break;
+                }
+                take(&mut outbox, usize::MAX, &mut spare);
+            }
+            prop_assert!(outbox.uploads.is_empty(), "nothing is left lying");
+            prop_assert_eq!(blocks_of(&stream), told.clone());
+            prop_assert!(told.len() <= asked && told.len() + taken_back >= asked);
+        }
     }
 }

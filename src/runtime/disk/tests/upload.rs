@@ -32,6 +32,7 @@ fn requests() -> Vec<BlockRequest> {
     ]
 }
 
+/// The row is at the front of the buffer; what follows is old.
 fn assert_row(sample: &Sample, buffer: &[u8]) {
     let mut rest = buffer;
     for request in requests() {
@@ -40,7 +41,6 @@ fn assert_row(sample: &Sample, buffer: &[u8]) {
         assert!(&block[PIECE_HEADER..] == expected, "{request:?}");
         rest = after;
     }
-    assert!(rest.is_empty());
 }
 
 #[test]

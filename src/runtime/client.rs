@@ -40,6 +40,8 @@ const RANDOM_PORTS: RangeInclusive<u16> = 10_000..=32_000;
 const RANDOM_TRIES: usize = 20;
 /// Events that the engine's thread takes before it lets its connections run.
 const EVENT_BATCH: usize = 64;
+/// How long the disk may take to end what it is at, once all else has ended.
+const DISK_END: Duration = Duration::from_millis(250);
 /// Files kept open at the most; fewer when the system allows fewer.
 const OPEN_FILES: u64 = 256;
 
@@ -229,7 +231,7 @@ impl Client {
             }
         };
         // What has not stopped by then is ended all the same.
-        let _ = tokio::time::timeout(within, all_stopped).await;
+        let _ = tokio::time::timeout(within.saturating_sub(DISK_END), all_stopped).await;
     }
 
     fn order(&self, order: Order) {
@@ -244,6 +246,10 @@ impl Drop for Client {
         let _ = self.events.send(Event::End);
         if let Some(engine) = self.engine.take() {
             let _ = engine.join();
+        }
+        // What was written has been written down by whoever wrote it; the rest is fetched again.
+        if !self.disk.end(DISK_END) {
+            tracing::warn!("the disk does not answer: leaving without what it has not written");
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::disk_job::{
-    DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict,
+    DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile,
+    Verdict,
 };
 
 /// How fast a disk is.
@@ -46,6 +47,7 @@ pub struct VirtualDisk {
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
+    is_full: bool,
     faults: Vec<String>,
 }
 
@@ -62,6 +64,7 @@ impl VirtualDisk {
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
             remembers: false,
+            is_full: false,
             faults: Vec::new(),
         }
     }
@@ -75,6 +78,11 @@ impl VirtualDisk {
     /// needs no check.
     pub fn remembering(self) -> VirtualDisk {
         VirtualDisk { remembers: true, ..self }
+    }
+
+    /// From here on nothing more can be written, or it can again.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     /// The pieces that are right.
@@ -109,6 +117,9 @@ impl VirtualDisk {
                     (false, false) => Existing::Something,
                 };
                 (0, DiskResult::Opened { torrent, result: Ok(existing) })
+            }
+            DiskJob::OpenElsewhere { torrent, because } => {
+                (0, DiskResult::Opened { torrent, result: Err(*because) })
             }
             DiskJob::Check { torrent, pieces } => {
                 let (bytes, right) = self.check(pieces.clone());
@@ -183,6 +194,15 @@ impl VirtualDisk {
         let bytes = job.blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
         if self.out.insert(piece, bytes).is_some() {
             self.fault(format!("piece {piece} is sent to the disk while it is there"));
+        }
+        if self.is_full && !job.blocks.is_empty() {
+            let error = DiskError {
+                kind: DiskErrorKind::Full { free: Some(0) },
+                operation: "write",
+                file: format!("piece {piece}"),
+                message: "it is full".to_owned(),
+            };
+            return (0, DiskResult::Advanced { job, result: Err(error) });
         }
         if self.right.has(piece) {
             self.fault(format!("piece {piece} is written though it is right already"));

@@ -8,6 +8,7 @@
 //! - `members`: peers join, speak and leave
 //! - `requests`: what each peer is asked for
 //! - `pieces`: blocks go to disk and come back as pieces
+//! - `full_disk`: what waits while there is no space
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send
 //! - `discovery`: trackers and dials
@@ -18,6 +19,7 @@
 mod active;
 mod conflict;
 mod discovery;
+mod full_disk;
 mod members;
 mod opening;
 mod piece_buffer;

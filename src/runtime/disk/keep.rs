@@ -8,11 +8,13 @@
 //! What is durable is settled behind everybody's back: every 64 MiB or 5 s the files written to are synced,
 //! and the pieces that were written before that are marked.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::door::fault::Call;
 use super::door::{Access, Door, Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
@@ -67,8 +69,8 @@ pub(super) struct Kept {
     is_shared: bool,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
-    /// Pieces of which a sync has failed: a later one that works says nothing of them.
-    tainted: Option<Bitfield>,
+    /// Files of which a sync has failed: a later one that works says nothing of what was written before.
+    unsyncable: BTreeSet<FileIndex>,
 }
 
 /// When to sync.
@@ -89,7 +91,7 @@ impl Payload {
         self.storage.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warn(&self, text: String) {
+    pub(super) fn warn(&self, text: String) {
         match &self.storage.keeping.warn {
             Some(warn) => warn(text),
             None => tracing::warn!("{text}"),
@@ -230,6 +232,15 @@ impl Payload {
         self.record(vec![fact], self.files_of(piece, &runs), bytes);
     }
 
+    /// Of a piece's blocks some were written before a write failed. That one has changed its file's time too.
+    pub(super) fn record_failure(self: &Arc<Self>, piece: PieceIndex, done: Vec<u32>, failed: Vec<u32>) {
+        let all = [runs_of(done.iter().copied()), runs_of(failed)].concat();
+        let facts = if done.is_empty() { Vec::new() } else { vec![Fact::Blocks(piece, runs_of(done))] };
+        // Only those that we have opened to write: the others are none of ours to tell of.
+        let is_open = |file: &FileIndex| self.open_files.find((self.torrent, *file), true).is_some();
+        self.record(facts, self.files_of(piece, &all).filter(is_open), 0);
+    }
+
     /// The files that these blocks of a piece are in.
     fn files_of(&self, piece: PieceIndex, runs: &[RunOf]) -> impl Iterator<Item = FileIndex> {
         let storage = &self.storage;
@@ -308,48 +319,42 @@ impl Payload {
         }
     }
 
-    /// Syncs the files of the pieces that are written and not known to be durable, and marks them.
+    /// Syncs the files of the pieces that are written and not known to be durable, and marks them. Where that
+    /// fails nobody knows what of them is on the disk, and the next run is to look.
     pub(super) fn sync_behind(&self) {
-        let (pending, all) = {
+        let (pending, known) = {
             let mut kept = self.kept();
             kept.unsynced = 0;
             let Some(journal) = &kept.journal else { return };
             let record = journal.record();
-            let pending: Vec<PieceIndex> = record.have.iter_minus(&record.durable).collect();
-            let is_tainted = |piece: &PieceIndex| kept.tainted.as_ref().is_some_and(|set| set.has(*piece));
-            (pending.into_iter().filter(|piece| !is_tainted(piece)).collect::<Vec<_>>(), record.have.len())
+            (record.have.iter_minus(&record.durable).collect::<Vec<_>>(), kept.unsyncable.clone())
         };
-        let mut tainted = Bitfield::empty(all);
-        let mut synced: std::collections::BTreeMap<FileIndex, bool> = std::collections::BTreeMap::new();
-        let mut durable = Vec::new();
+        let mut synced: BTreeMap<FileIndex, bool> = known.iter().map(|file| (*file, false)).collect();
+        let (mut durable, mut doubtful) = (Vec::new(), Vec::new());
         for piece in pending {
             let slices = self.storage.file_map.slices(self.storage.layout.piece_range(piece));
             let mut is_durable = true;
             for slice in slices.filter(|slice| self.storage.is_on_disk(slice.file)) {
                 is_durable &= *synced.entry(slice.file).or_insert_with(|| self.sync(slice.file).is_ok());
             }
-            if is_durable {
-                durable.push(piece.0);
-            } else {
-                tainted.insert(piece);
-            }
+            if is_durable { durable.push(piece.0) } else { doubtful.push(piece.0) }
         }
-        if let Some((file, _)) = synced.iter().find(|(_, worked)| !**worked) {
+        let failed: BTreeSet<FileIndex> =
+            synced.into_iter().filter(|(_, worked)| !worked).map(|(file, _)| file).collect();
+        if let Some(file) = failed.difference(&known).next() {
             let path = self.storage.target.dir.join(self.storage.path(*file, Name::Final));
             self.warn(format!(
-                "cannot sync {}: what was written to it may not survive a loss of power, and is checked then",
+                "cannot sync {}: what was written to it may not be on the disk, and is checked at the next start",
                 path.display()
             ));
         }
+        let facts = [(Pieces::Durable, durable), (Pieces::Unsure, doubtful)].into_iter();
+        let facts = facts.filter(|(_, pieces)| !pieces.is_empty());
+        let facts: Vec<Fact> = facts.map(|(what, pieces)| Fact::Pieces(what, runs_of(pieces))).collect();
         let mut kept = self.kept();
-        if !tainted.is_empty() {
-            let set = kept.tainted.get_or_insert_with(|| Bitfield::empty(all));
-            for piece in tainted.iter() {
-                set.insert(piece);
-            }
-        }
-        if let Some(journal) = kept.journal.as_mut().filter(|_| !durable.is_empty()) {
-            let warning = journal.append(&[Fact::Pieces(Pieces::Durable, runs_of(durable))]);
+        kept.unsyncable = failed;
+        if let Some(journal) = kept.journal.as_mut().filter(|_| !facts.is_empty()) {
+            let warning = journal.append(&facts);
             drop(kept);
             warning.into_iter().for_each(|warning| self.warn(warning));
         }
@@ -359,8 +364,20 @@ impl Payload {
     pub(super) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
         let Some(open) = self.readable(file)? else { return Ok(()) };
         // Not only the data: its time of change has to be the journal's after a loss of power.
-        rustix::fs::fsync(&open.file)
-            .map_err(|errno| self.storage.error("sync", file, Name::Final, &errno.into()))
+        let planned = self.storage.before(Call::Sync, file);
+        planned.and_then(|()| Ok(rustix::fs::fsync(&open.file)?)).map_err(|error| {
+            let error = self.storage.error("sync", file, Name::Final, &error);
+            // Whatever it is for want of: to try again would tell nothing.
+            DiskError { kind: DiskErrorKind::Other, ..error }
+        })
+    }
+
+    /// Whether an earlier run has left something of the torrent under its present name.
+    pub(super) fn is_remembered(&self) -> Result<bool, DiskError> {
+        let is_known = self.open_journal()?;
+        let claims = self.kept().journal.as_ref().is_some_and(|journal| journal.record().claims_data());
+        self.let_go();
+        Ok(is_known && claims)
     }
 
     /// Every piece is here and every file has its name: others may read the files too.

@@ -7,7 +7,9 @@ use super::door::{Access, Door, Found};
 use super::error::disk_error;
 use super::keep::{Sync, lock_carrier};
 use super::storage::{Name, Names, Payload, next_data, next_hole};
+use super::target::OnConflict;
 use crate::base::index::FileIndex;
+use crate::base::size::size;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing};
 
 impl Payload {
@@ -25,6 +27,7 @@ impl Payload {
         let mut missing = 0u64;
         let mut absent = Vec::new();
         let mut overlong = Vec::new();
+        let mut with_data = Vec::new();
         for file in self.files_on_disk() {
             let length = storage.length(file);
             let Some((name, found)) = names.find(storage, file)? else {
@@ -36,7 +39,11 @@ impl Payload {
                 self.lock_payload(&door, file, name)?;
             }
             if length == 0 {
-                if found.length > 0 && !storage.target.read_only {
+                if found.length > 0 && storage.target.on_conflict == OnConflict::Overwrite {
+                    let open = self.open(&door, file, name, Access::Write);
+                    open.and_then(|open| open.set_len(0))
+                        .map_err(|error| storage.error("cut", file, name, &error))?;
+                } else if found.length > 0 && !storage.target.read_only {
                     let error =
                         io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
                     return Err(storage.error("create", file, name, &error));
@@ -49,11 +56,13 @@ impl Payload {
             }
             let is_plain = found.allocated >= length && found.length >= length;
             if is_plain && existing == Existing::Something {
+                with_data.push((file, name));
                 continue;
             }
             let held = self.held(&door, file, name, found)?;
             missing = missing.saturating_add(length.saturating_sub(held.space));
             if held.has_data {
+                with_data.push((file, name));
                 existing = Existing::Something;
             } else {
                 names.mark_ours(file);
@@ -63,6 +72,9 @@ impl Payload {
         let existing = self.resume(&mut names, &seen, is_known, existing)?;
         if storage.target.read_only {
             return Ok(existing);
+        }
+        if storage.target.on_conflict == OnConflict::Fail {
+            self.require_claimed(&names, &with_data, &existing)?;
         }
         if missing > 0 {
             let dir = &storage.target.dir;
@@ -158,6 +170,22 @@ impl Payload {
         Ok(Held { space, has_data })
     }
 
+    /// Refuses files with data that we have not written, as far as the state tells.
+    fn require_claimed(
+        &self,
+        names: &Names,
+        with_data: &[(FileIndex, Name)],
+        existing: &Existing,
+    ) -> Result<(), DiskError> {
+        let is_claimed = |file| {
+            let has = |piece| matches!(existing, Existing::Known(known) if known.have.has(piece));
+            names.is_marked_ours(file) || self.pieces_of(file).any(has)
+        };
+        let Some((file, name)) = with_data.iter().find(|(file, _)| !is_claimed(*file)) else { return Ok(()) };
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
+        Err(self.storage.error("download to", *file, *name, &error))
+    }
+
     fn require_space(&self, door: &Door, missing: u64) -> Result<(), DiskError> {
         let target = &self.storage.target;
         let free = door.free_space().map_err(|error| disk_error("measure", &target.dir, &error))?;
@@ -165,13 +193,18 @@ impl Payload {
             return Ok(());
         }
         Err(DiskError {
-            kind: DiskErrorKind::Full,
+            kind: DiskErrorKind::Full { free: Some(free) },
             operation: "download to",
             file: target.dir.to_string_lossy().into_owned(),
-            message: format!(
-                "it needs {missing} more bytes, and {} are to be left free; {free} bytes are free",
-                target.reserve
-            ),
+            message: match target.reserve {
+                0 => format!("{} are needed, and {} are free", size(missing), size(free)),
+                reserve => format!(
+                    "{} are needed and {} are to be left free (--reserve), but only {} are free",
+                    size(missing),
+                    size(reserve),
+                    size(free)
+                ),
+            },
         })
     }
 

@@ -34,6 +34,9 @@ use crate::engine::settings::Settings;
 use crate::engine::snapshot::{Detail, SessionSnapshot};
 use crate::metainfo::Metainfo;
 
+#[cfg(test)]
+mod tests;
+
 /// Ports tried when none is chosen: above the well-known ones, below those that systems give out.
 const RANDOM_PORTS: RangeInclusive<u16> = 10_000..=32_000;
 /// Random ports tried before the system is asked for one.

@@ -35,14 +35,14 @@ impl Mount {
 
     fn new(place: &Path, args: &[&str]) -> Option<Mount> {
         if !is_root() {
-            eprintln!("SKIPPED: only root may mount a file system for this test");
+            skipped("only root may mount a file system");
             return None;
         }
         fs::create_dir_all(place).expect("a folder can be made");
         let mounted = Command::new("mount").args(args).arg(place).output().expect("mount runs");
         if !mounted.status.success() {
             let why = String::from_utf8_lossy(&mounted.stderr).into_owned();
-            eprintln!("SKIPPED: this environment lets nobody mount a file system: {why}");
+            skipped(&format!("nobody may mount a file system here: {why}"));
             return None;
         }
         Some(Mount(place.to_owned()))
@@ -54,6 +54,12 @@ impl Drop for Mount {
         // What is left goes with the machine.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
+}
+
+/// Says aloud, past what keeps the output of tests that pass to itself, that a test could not be done.
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").expect("stderr is there");
 }
 
 fn is_root() -> bool {
@@ -187,14 +193,12 @@ fn a_read_only_folder_ends_it_before_anybody_is_asked() {
     assert_eq!(seed.record().connections, 0);
 }
 
-#[test]
-fn a_folder_of_another_user_ends_it_before_anybody_is_asked() {
+/// Runs it as another user, who may read what is there and not write it; what it says when it ends with 17.
+fn refused_to_another_user(setting: &Setting) -> Option<String> {
     if !is_root() {
-        eprintln!("SKIPPED: only root may become somebody else for this test");
-        return;
+        skipped("only root may become somebody else");
+        return None;
     }
-    let setting = Setting::new(Payload::single("not-mine", 4 * PIECE, PIECE));
-    fs::create_dir(setting.out()).expect("a folder can be made");
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(setting.work.path(), everybody).expect("it is the test's own");
     let seed = setting.seed(Duration::ZERO);
@@ -202,12 +206,42 @@ fn a_folder_of_another_user_ends_it_before_anybody_is_asked() {
     let mut btget = setting.start_by(&by, &["--no-state"]);
     let end = btget.wait(crate::setting::LIMIT).expect_err("it does not succeed");
     if end.starts_with("exit status: 126") || end.starts_with("exit status: 127") {
-        eprintln!("SKIPPED: another user may not run the program where it is: {end}");
-        return;
+        skipped(&format!("another user may not run the program where it is: {end}"));
+        return None;
     }
     let said = setting.ends_with(17, &mut btget);
+    assert_eq!(seed.record().connections, 0, "somebody was asked");
+    Some(said)
+}
+
+#[test]
+fn a_folder_of_another_user_ends_it_before_anybody_is_asked() {
+    let setting = Setting::new(Payload::single("not-mine", 4 * PIECE, PIECE));
+    fs::create_dir(setting.out()).expect("a folder can be made");
+    let Some(said) = refused_to_another_user(&setting) else { return };
     assert!(said.contains("cannot write to ") && said.contains("/out: Permission denied"), "{said}");
-    assert_eq!(seed.record().connections, 0);
+}
+
+#[test]
+fn a_file_or_a_folder_within_of_another_user_ends_it_before_anybody_is_asked() {
+    for (there, expected) in [("mixed/a", "cannot write to "), ("mixed/b", "cannot create ")] {
+        let files = [("a", 4 * PIECE), ("b/c", 4 * PIECE)];
+        let setting = Setting::new(Payload::tree("mixed", &files, PIECE));
+        fs::create_dir_all(setting.out().join("mixed")).expect("a folder can be made");
+        let path = setting.out().join(there);
+        if there == "mixed/b" {
+            fs::create_dir(&path).expect("a folder can be made");
+        } else {
+            fs::write(&path, &setting.payload.bytes()[..PIECE]).expect("a file can be written");
+        }
+        for open in ["", "mixed"] {
+            let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            fs::set_permissions(setting.out().join(open), everybody).expect("it is the test's own");
+        }
+        let Some(said) = refused_to_another_user(&setting) else { return };
+        assert!(said.contains(expected) && said.contains("Permission denied"), "{said}");
+        assert!(said.contains(there), "{said}");
+    }
 }
 
 #[test]

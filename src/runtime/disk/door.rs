@@ -162,6 +162,20 @@ impl Door {
         Ok(rustix::fs::accessat(&self.root, ".", wanted, AtFlags::empty())?)
     }
 
+    /// An error when nothing can be made in the folder above `path`.
+    pub fn require_writable_above(&self, path: &Path) -> io::Result<()> {
+        use rustix::fs::Access;
+        let (folder, _) = self.folder_of(path, false)?;
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(&folder, ".", wanted, AtFlags::empty())?)
+    }
+
+    /// An error when the file at `path` cannot be written to.
+    pub fn require_writable_file(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.folder_of(path, false)?;
+        Ok(rustix::fs::accessat(&folder, name, rustix::fs::Access::WRITE_OK, AtFlags::empty())?)
+    }
+
     /// The greatest length of a file, bytes, where it is small enough to matter: FAT's, or this process's
     /// limit.
     pub fn longest_file(&self) -> Option<u64> {

@@ -61,6 +61,10 @@ impl Payload {
             }
             let held = self.held(&door, file, name, found)?;
             missing = missing.saturating_add(length.saturating_sub(held.space));
+            if held.space < length && !storage.target.read_only {
+                door.require_writable_file(storage.path(file, name))
+                    .map_err(|error| storage.error("write to", file, name, &error))?;
+            }
             if held.has_data {
                 with_data.push((file, name));
                 existing = Existing::Something;
@@ -230,7 +234,7 @@ impl Payload {
             let fail = |error: io::Error| storage.error("create", file, name, &error);
             if storage.length(file) > 0 {
                 if folder != path.parent() {
-                    door.make_folders(path).map_err(fail)?;
+                    door.make_folders(path).and_then(|()| door.require_writable_above(path)).map_err(fail)?;
                     folder = path.parent();
                 }
                 if lock_carrier(storage) == Some(file) {

@@ -43,8 +43,10 @@ const RANDOM_PORTS: RangeInclusive<u16> = 10_000..=32_000;
 const RANDOM_TRIES: usize = 20;
 /// Events that the engine's thread takes before it lets its connections run.
 const EVENT_BATCH: usize = 64;
-/// How long the disk may take to end what it is at, once all else has ended.
-const DISK_END: Duration = Duration::from_millis(250);
+/// Of the time that a polite end may take, this much is for what comes when nobody is waited for any more.
+const LAST_STEPS: Duration = Duration::from_millis(250);
+/// How long the disk may take then to end what it is at.
+const DISK_END: Duration = Duration::from_millis(200);
 /// Files kept open at the most; fewer when the system allows fewer.
 const OPEN_FILES: u64 = 256;
 
@@ -234,7 +236,7 @@ impl Client {
             }
         };
         // What has not stopped by then is ended all the same.
-        let _ = tokio::time::timeout(within.saturating_sub(DISK_END), all_stopped).await;
+        let _ = tokio::time::timeout(within.saturating_sub(LAST_STEPS), all_stopped).await;
     }
 
     fn order(&self, order: Order) {

@@ -94,6 +94,8 @@ impl Active {
         full.retry_at = None;
         let unfinished = std::mem::take(&mut full.unfinished);
         let job = self.buffers.values_mut().find_map(|buffer| buffer.take_job(ctx.now, true));
+        let taken = job.iter().flat_map(|job| &job.blocks).map(|(_, data)| u64::from(data.len())).sum();
+        full.held = full.held.saturating_sub(taken);
         if unfinished.is_empty() && job.is_none() {
             return self.go_on(ctx);
         }

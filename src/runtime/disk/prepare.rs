@@ -39,15 +39,7 @@ impl Payload {
                 self.lock_payload(&door, file, name)?;
             }
             if length == 0 {
-                if found.length > 0 && storage.target.on_conflict == OnConflict::Overwrite {
-                    let open = self.open(&door, file, name, Access::Write);
-                    open.and_then(|open| open.set_len(0))
-                        .map_err(|error| storage.error("cut", file, name, &error))?;
-                } else if found.length > 0 && !storage.target.read_only {
-                    let error =
-                        io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
-                    return Err(storage.error("create", file, name, &error));
-                }
+                self.require_empty(&door, file, name, found)?;
                 continue;
             }
             seen[file.index()] = Some(found);
@@ -172,6 +164,20 @@ impl Payload {
         let is_solid = found.allocated >= present || next_hole(&open, 0).is_some_and(|hole| hole >= present);
         let space = if is_solid { found.allocated.max(present) } else { found.allocated };
         Ok(Held { space, has_data })
+    }
+
+    /// Of a file that is to be empty: cuts somebody else's data off if people want that, and else refuses it.
+    fn require_empty(&self, door: &Door, file: FileIndex, name: Name, found: Found) -> Result<(), DiskError> {
+        let target = &self.storage.target;
+        if found.length == 0 || target.read_only {
+            return Ok(());
+        }
+        if target.on_conflict == OnConflict::Overwrite {
+            let cut = self.open(door, file, name, Access::Write).and_then(|open| open.set_len(0));
+            return cut.map_err(|error| self.storage.error("cut", file, name, &error));
+        }
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
+        Err(self.storage.error("create", file, name, &error))
     }
 
     /// Refuses files with data that we have not written, as far as the state tells.

@@ -76,7 +76,10 @@ impl Bench {
                 DiskJob::FinishFile { torrent, file } => {
                     DiskResult::FileFinished { torrent, file, result: Ok(()) }
                 }
-                DiskJob::Check { .. } | DiskJob::FindUnproven { .. } | DiskJob::Close { .. } => continue,
+                DiskJob::Check { .. }
+                | DiskJob::OpenElsewhere { .. }
+                | DiskJob::FindUnproven { .. }
+                | DiskJob::Close { .. } => continue,
             };
             self.input(Input::DiskFinished(result));
         }

@@ -108,5 +108,7 @@ pub const UNREAD: usize = 512 * 1024;
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 /// A tracker that refuses may put us off for at most this long.
 pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Other names that are tried for a download whose place is somebody else's.
+pub const OTHER_NAMES: u32 = 1_000;
 /// A file of the state folder, bytes.
 pub const STATE_FILE: u64 = 64 * 1024 * 1024;

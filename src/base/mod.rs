@@ -16,4 +16,5 @@ pub mod limit;
 pub mod peer_id;
 pub mod random;
 pub mod rate;
+pub mod size;
 pub mod time;

@@ -5,17 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::value::HostPort;
-use super::args::{AllocateChoice, DownloadArgs, Family, GivingUp, SyncChoice};
+use super::args::{AllocateChoice, ConflictChoice, DownloadArgs, Family, GivingUp, SyncChoice};
 use super::error::CliError;
 use crate::base::rate::ByteRate;
 use crate::engine;
 use crate::engine::settings::Limits;
 use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, Sync, Target};
+use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
 
-/// Space left free on the disk, bytes.
-const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// Everything that one run of downloads goes by.
 #[derive(Clone, Debug)]
@@ -83,7 +81,13 @@ impl Settings {
                     AllocateChoice::None => Allocate::None,
                 },
                 read_only: false,
-                reserve: RESERVE,
+                reserve: args.place.reserve,
+                on_conflict: match args.place.on_conflict {
+                    ConflictChoice::Keep => OnConflict::Keep,
+                    ConflictChoice::Rename => OnConflict::Rename,
+                    ConflictChoice::Fail => OnConflict::Fail,
+                    ConflictChoice::Overwrite => OnConflict::Overwrite,
+                },
             },
             name,
             peers: args.network.peers.clone(),

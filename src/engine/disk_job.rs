@@ -20,6 +20,13 @@ pub enum DiskJob {
         /// Of which torrent.
         torrent: TorrentId,
     },
+    /// The place is somebody else's: look at another one, if people want that.
+    OpenElsewhere {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// The answer if they do not.
+        because: Box<DiskError>,
+    },
     /// Read and hash these pieces.
     Check {
         /// Of which torrent.
@@ -51,7 +58,7 @@ pub enum DiskJob {
 /// What came of a job.
 #[derive(Debug)]
 pub enum DiskResult {
-    /// Of [`DiskJob::Open`].
+    /// Of [`DiskJob::Open`] and [`DiskJob::OpenElsewhere`].
     Opened {
         /// Of which torrent.
         torrent: TorrentId,
@@ -74,7 +81,8 @@ pub enum DiskResult {
         /// What they are.
         result: Result<Unproven, DiskError>,
     },
-    /// Of [`DiskJob::Advance`]: the job comes back, its blocks gone.
+    /// Of [`DiskJob::Advance`]: the job comes back, its blocks gone; but when the disk is full, it has those that
+    /// could not be written.
     Advanced {
         /// The piece's state.
         job: Box<PieceJob>,
@@ -196,8 +204,11 @@ pub struct DiskError {
 /// Kinds of disk errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiskErrorKind {
-    /// No space, or a quota.
-    Full,
+    /// No space, or a quota. What could not be written may be tried again later.
+    Full {
+        /// Bytes that are free; `None` when that is not what is short, as with a quota.
+        free: Option<u64>,
+    },
     /// Something else has the place: a folder, a special file, a link, or a file that is not ours.
     Exists,
     /// Another program of ours works on the same files.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::order::TorrentId;
 use crate::base::peer_id::PeerId;
 use crate::base::rate::ByteRate;
+use crate::base::size::size;
 use crate::base::time::Duration;
 
 /// How much a snapshot is to hold.
@@ -134,6 +135,13 @@ pub enum StallReason {
     DiskSlow,
     /// It could come, but no faster than people allow.
     LimitedByUser,
+    /// Nothing can be written for want of space.
+    DiskFull {
+        /// Bytes that are free, where that is what is short.
+        free: Option<u64>,
+        /// Bytes that are still to be written.
+        needed: u64,
+    },
 }
 
 impl StallReason {
@@ -149,6 +157,7 @@ impl StallReason {
             StallReason::PeersSilent => "peers-silent",
             StallReason::DiskSlow => "disk-slow",
             StallReason::LimitedByUser => "limited-by-user",
+            StallReason::DiskFull { .. } => "disk-full",
         }
     }
 }
@@ -170,6 +179,12 @@ impl fmt::Display for StallReason {
             StallReason::PeersSilent => f.write_str("no peer sends anything"),
             StallReason::DiskSlow => f.write_str("the disk is slow"),
             StallReason::LimitedByUser => f.write_str("the download rate is limited"),
+            StallReason::DiskFull { free: Some(free), needed } => {
+                write!(f, "the disk is full ({} free, {} needed)", size(*free), size(*needed))
+            }
+            StallReason::DiskFull { free: None, needed } => {
+                write!(f, "the disk or a quota is full ({} needed)", size(*needed))
+            }
         }
     }
 }

@@ -34,12 +34,19 @@ use crate::engine::settings::{Limits, Settings};
 use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 
+#[cfg(test)]
+mod tests;
+
 /// Ports tried when none is chosen: above the well-known ones, below those that systems give out.
 const RANDOM_PORTS: RangeInclusive<u16> = 10_000..=32_000;
 /// Random ports tried before the system is asked for one.
 const RANDOM_TRIES: usize = 20;
 /// Events that the engine's thread takes before it lets its connections run.
 const EVENT_BATCH: usize = 64;
+/// Of the time that a polite end may take, this much is for what comes when nobody is waited for any more.
+const LAST_STEPS: Duration = Duration::from_millis(250);
+/// How long the disk may take then to end what it is at.
+const DISK_END: Duration = Duration::from_millis(200);
 /// Files kept open at the most; fewer when the system allows fewer.
 const OPEN_FILES: u64 = 256;
 
@@ -238,7 +245,7 @@ impl Client {
             }
         };
         // What has not stopped by then is ended all the same.
-        let _ = tokio::time::timeout(within, all_stopped).await;
+        let _ = tokio::time::timeout(within.saturating_sub(LAST_STEPS), all_stopped).await;
     }
 
     fn order(&self, order: Order) {
@@ -253,6 +260,10 @@ impl Drop for Client {
         let _ = self.events.send(Event::End);
         if let Some(engine) = self.engine.take() {
             let _ = engine.join();
+        }
+        // What was written has been written down by whoever wrote it; the rest is fetched again.
+        if !self.disk.end(DISK_END) {
+            tracing::warn!("the disk does not answer: leaving without what it has not written");
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::disk_job::{
-    DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile, Verdict,
+    DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile,
+    Verdict,
 };
 use crate::engine::order::TorrentId;
 
@@ -54,6 +55,7 @@ pub struct VirtualDisk {
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
     kept: Option<Box<KeptDisk>>,
+    is_full: bool,
     faults: Vec<String>,
 }
 
@@ -71,6 +73,7 @@ impl VirtualDisk {
             foreign: BTreeSet::new(),
             remembers: false,
             kept: None,
+            is_full: false,
             faults: Vec::new(),
         }
     }
@@ -125,6 +128,11 @@ impl VirtualDisk {
         self.kept.as_ref().map_or(self.right.is_full(), |kept| kept.is_all_right())
     }
 
+    /// From here on nothing more can be written, or it can again.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+    }
+
     /// The pieces that are right.
     pub fn right(&self) -> &Bitfield {
         &self.right
@@ -158,6 +166,9 @@ impl VirtualDisk {
                     (false, false) => Existing::Something,
                 };
                 (0, DiskResult::Opened { torrent, result: Ok(existing) })
+            }
+            DiskJob::OpenElsewhere { torrent, because } => {
+                (0, DiskResult::Opened { torrent, result: Err(*because) })
             }
             DiskJob::Check { torrent, pieces } => {
                 let (bytes, right) = self.check(pieces.clone());
@@ -297,6 +308,15 @@ impl VirtualDisk {
         let bytes = job.blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
         if self.out.insert(piece, bytes).is_some() {
             self.fault(format!("piece {piece} is sent to the disk while it is there"));
+        }
+        if self.is_full && !job.blocks.is_empty() {
+            let error = DiskError {
+                kind: DiskErrorKind::Full { free: Some(0) },
+                operation: "write",
+                file: format!("piece {piece}"),
+                message: "it is full".to_owned(),
+            };
+            return (0, DiskResult::Advanced { job, result: Err(error) });
         }
         if self.right.has(piece) {
             self.fault(format!("piece {piece} is written though it is right already"));

@@ -143,6 +143,13 @@ impl World {
         self.queue.push(self.now, Event::Input { host, run, input: Input::OrderGiven(order) });
     }
 
+    /// A host's disk has no more space, or has some again.
+    pub fn set_full(&mut self, host: HostId, is_full: bool) {
+        if let Some(node) = self.hosts[host.0].node_mut() {
+            node.disk.set_full(is_full);
+        }
+    }
+
     /// The time.
     pub fn now(&self) -> Instant {
         self.now

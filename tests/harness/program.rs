@@ -16,12 +16,24 @@ impl Btget {
     /// `btget TORRENT -d OUT ARGS...` with the home, the state and the logs below `work`. Only what the arguments
     /// name can be a source: no DHT, no local discovery. `BTGET_TEST_PROGRAM` names another build to test.
     pub(crate) fn download(work: &Path, torrent: &Path, out: &Path, args: &[&str]) -> Btget {
+        Btget::download_by(&[], work, torrent, out, args)
+    }
+
+    /// The same, run by the command `by`, such as one that changes the user.
+    pub(crate) fn download_by(by: &[&str], work: &Path, torrent: &Path, out: &Path, args: &[&str]) -> Btget {
         let home = work.join("home");
         fs::create_dir_all(&home).expect("the test's folder takes a folder");
         let stderr = work.join("btget.stderr");
         let program = std::env::var_os("BTGET_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_btget").into());
-        let mut command = Command::new(program);
-        command.arg(torrent).arg("-d").arg(out).args(["--no-dht", "--no-lsd", "--no-portmap"]).args(args);
+        let mut words = by.iter().map(Into::into).chain([program]);
+        let mut command = Command::new(words.next().expect("the program is one"));
+        command
+            .args(words)
+            .arg(torrent)
+            .arg("-d")
+            .arg(out)
+            .args(["--no-dht", "--no-lsd", "--no-portmap"])
+            .args(args);
         for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
             command.env(variable, &home);
         }

@@ -2,76 +2,12 @@
 //! again at once, and nothing that is wrong on disk is ever called right.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use crate::harness::free_address;
 use crate::harness::payload::{BLOCK, Payload};
 use crate::harness::program::Btget;
-use crate::harness::scripted_peer::{Script, ScriptedPeer};
-
-const LIMIT: Duration = Duration::from_secs(100);
-
-struct Setting {
-    work: tempfile::TempDir,
-    payload: Payload,
-    torrent: PathBuf,
-    address: SocketAddr,
-}
-
-impl Setting {
-    fn new(payload: Payload) -> Setting {
-        let work = tempfile::tempdir().expect("a folder for the test");
-        let torrent = payload.write_torrent(work.path(), None);
-        Setting { work, payload, torrent, address: free_address(Ipv4Addr::LOCALHOST) }
-    }
-
-    fn seed(&self, pause: Duration) -> ScriptedPeer {
-        let script = Script {
-            address: self.address,
-            dials: false,
-            pieces: 0..self.payload.num_pieces(),
-            corrupts_every: 0,
-            pause,
-            leaves_when_served: false,
-        };
-        ScriptedPeer::start(&self.payload, script)
-    }
-
-    fn start(&self, flags: &[&str]) -> Btget {
-        let address = self.address.to_string();
-        let mut args =
-            vec!["--timeout", "90s", "--progress", "line", "-v", "--encryption", "off", "--peer", &address];
-        args.extend(flags);
-        Btget::download(self.work.path(), &self.torrent, &self.out(), &args)
-    }
-
-    fn out(&self) -> PathBuf {
-        self.work.path().join("out")
-    }
-
-    fn state_files(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.work.path().join("home/btget")).expect("there is a state folder");
-        let paths = entries.map(|entry| entry.expect("an entry can be read").path());
-        paths.filter(|path| path.extension().is_some_and(|end| end == "state")).collect()
-    }
-
-    fn complete(&self, btget: &mut Btget) {
-        if let Err(what) = btget.wait(LIMIT) {
-            panic!("btget did not finish: {what}");
-        }
-        assert_eq!(self.payload.difference_in(&self.out()), None);
-    }
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} takes too long");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
+use crate::setting::{LIMIT, Setting, wait_for};
 
 /// Kills a download `rounds` times; says how many bytes were fetched more than once.
 fn fetched_again(piece_length: usize, rounds: usize) -> usize {

@@ -362,3 +362,30 @@ fn whatever_happens_whoever_stays_finishes() {
         assert!(banned.iter().all(|address| liars.contains(address)), "{banned:?} are banned");
     });
 }
+
+#[test]
+fn a_full_disk_is_waited_for_and_what_was_written_stays() {
+    // With the second setting most of what waits has to be given up.
+    for (memory, waste) in [(Settings::default().memory, 128 << 10), (400_000, 2 << 20)] {
+        with_seeds(1..=3, |seed| {
+            let settings = Settings { memory, ..Settings::default() };
+            let scenario = Scenario::new(seed).settings(settings).links(LinkKind::Wire).seeds(2).leechers(2);
+            let mut swarm = build(&scenario);
+            let host = swarm.leechers[0];
+            let have = |world: &World| world.disk(host).expect("it has a session").right().count();
+            assert!(swarm.world.run_until(MINUTE, |world| have(world) >= PIECES / 3));
+            swarm.world.set_full(host, true);
+            swarm.world.run_for(30 * MINUTE);
+            let snapshot = swarm.world.snapshot(host, Detail::Totals).expect("it is switched on");
+            let needed = snapshot.total - snapshot.verified;
+            assert_eq!(snapshot.waiting, Some(StallReason::DiskFull { free: Some(0), needed }));
+            assert_eq!(swarm.world.outstanding(host).0, 0, "it still asks");
+            assert!(snapshot.partial <= memory, "{snapshot:?}");
+            let right = have(&swarm.world);
+            assert!((PIECES / 3..PIECES).contains(&right));
+            swarm.world.set_full(host, false);
+            let report = finishes(&mut swarm, MINUTE);
+            assert!(wasted(&swarm.world, host) <= waste, "{report}");
+        });
+    }
+}

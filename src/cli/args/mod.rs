@@ -27,7 +27,7 @@ pub use giving_up::GivingUp;
 pub use limits::Limits;
 pub use network::{Family, Network};
 pub use output::{ColorChoice, Output, ProgressChoice};
-pub use place::{AllocateChoice, Place, SyncChoice};
+pub use place::{AllocateChoice, ConflictChoice, Place, SyncChoice};
 pub use verify::{MagnetArgs, VerifyArgs};
 
 use super::error::CliError;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::value;
+
 /// Where data goes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
@@ -17,6 +19,13 @@ pub struct Place {
     /// How disk space is taken: sparse (as data comes), full (at once) or none (files grow)
     #[arg(long, value_name = "HOW", value_enum, default_value_t = AllocateChoice::Sparse, hide_possible_values = true)]
     pub allocate: AllocateChoice,
+    /// What becomes of other data in the place: keep (exit code 13), rename (downloads to NAME.1), fail (any data that
+    /// is not known as ours: exit code 13) or overwrite
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = ConflictChoice::Keep, hide_possible_values = true)]
+    pub on_conflict: ConflictChoice,
+    /// Disk space to leave free; a download that does not fit does not start (exit code 9)
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = value::size)]
+    pub reserve: u64,
     /// Gives files their final names from the start, instead of NAME.part until they are complete
     #[arg(long, overrides_with = "part")]
     pub no_part: bool,
@@ -45,6 +54,19 @@ pub enum AllocateChoice {
     None,
 }
 
+/// What becomes of other data in a download's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ConflictChoice {
+    /// It stays, and the download ends.
+    Keep,
+    /// It stays, and the download goes under another name.
+    Rename,
+    /// Whatever is not known as ours stays, and the download ends at once.
+    Fail,
+    /// It is written over.
+    Overwrite,
+}
+
 /// When complete files must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum SyncChoice {
@@ -69,6 +91,22 @@ mod tests {
         assert_eq!((place.dir, place.output), (PathBuf::from("/d"), Some(PathBuf::from("n"))));
         assert_eq!((place.allocate, place.no_part), (AllocateChoice::Full, true));
         assert!(parse_main(&["x", "--allocate", "holey"]).is_err());
+    }
+
+    #[test]
+    fn other_data_is_kept_and_a_little_space_left_free_unless_told_otherwise() {
+        let place = parse_main(&["x"]).unwrap().place;
+        assert_eq!((place.on_conflict, place.reserve), (ConflictChoice::Keep, 64 << 20));
+        for (word, choice) in [
+            ("keep", ConflictChoice::Keep),
+            ("rename", ConflictChoice::Rename),
+            ("fail", ConflictChoice::Fail),
+            ("overwrite", ConflictChoice::Overwrite),
+        ] {
+            let place = parse_main(&["x", "--on-conflict", word, "--reserve", "0"]).unwrap().place;
+            assert_eq!((place.on_conflict, place.reserve), (choice, 0));
+        }
+        assert!(parse_main(&["x", "--on-conflict", "replace"]).is_err());
     }
 
     #[test]

@@ -15,12 +15,13 @@ use crate::base::file_map::FileMap;
 use crate::base::hash::Sha1Hash;
 use crate::base::layout::Layout;
 use crate::base::limit;
+use crate::base::size::size;
 use crate::cli::args::CreateArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::escape::{escape, escape_bytes};
-use crate::cli::output::{Screen, format, size};
+use crate::cli::output::{Screen, format};
 use crate::cli::torrent_file;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
@@ -66,7 +67,7 @@ fn run(args: &CreateArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError
     output.write(&bytes, env)?;
     let pieces = format::count(made.layout.piece_count() as usize, "piece");
     let hash = made.info_hashes.wire();
-    let length = size::size(piece_length.into());
+    let length = size(piece_length.into());
     let place = output.shown();
     screen.say(&format!("{place}: {shown}, {hash}, {pieces} of {length}, {}", speed(total, time)));
     Ok(())

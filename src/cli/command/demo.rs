@@ -32,7 +32,7 @@ use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, Sync, Target};
+use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
 use crate::runtime::tracker_server::TrackerServer;
 
 /// The file's name.
@@ -166,7 +166,14 @@ fn client_settings() -> ClientSettings {
 }
 
 fn target(dir: PathBuf) -> Target {
-    Target { dir, part_suffix: true, allocate: Allocate::Sparse, read_only: false, reserve: 0 }
+    Target {
+        dir,
+        part_suffix: true,
+        allocate: Allocate::Sparse,
+        read_only: false,
+        reserve: 0,
+        on_conflict: OnConflict::Keep,
+    }
 }
 
 fn settings(dir: PathBuf) -> Settings {

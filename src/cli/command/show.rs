@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{torrent, written};
+use crate::base::size::size;
 use crate::cli::args::ShowArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::output::escape::Escaped;
 use crate::cli::output::json_text::to_json;
-use crate::cli::output::size::size;
 use crate::metainfo::{File, Metainfo};
 
 /// Runs the command. A torrent that is refused leaves standard output empty.

@@ -10,7 +10,6 @@ pub mod json_text;
 pub mod log;
 pub mod progress;
 pub mod screen;
-pub mod size;
 pub mod status;
 
 pub use screen::Screen;

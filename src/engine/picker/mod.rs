@@ -243,6 +243,22 @@ impl PiecePicker {
         }
     }
 
+    /// Blocks that were received, and not written, are gone: they are to be asked for again.
+    pub fn mark_lost(&mut self, piece: PieceIndex, blocks: &[u32]) {
+        if blocks.is_empty() {
+            return;
+        }
+        let Some(open) = self.pieces.reopen(piece) else { return };
+        blocks.iter().for_each(|block| open.lose(*block));
+        // None of the blocks had been received after all.
+        if self.pieces.verify_if_complete(piece) {
+            return;
+        }
+        if self.pieces.close_if_untouched(piece) {
+            self.availability.list(piece);
+        }
+    }
+
     /// By block, who sent it: for a piece that is under way or being verified, so ask before its verdict is
     /// marked; else empty.
     pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {

@@ -207,6 +207,16 @@ impl OpenPiece {
         matches!(block, Block::Received(_) | Block::Written)
     }
 
+    /// A block that was received is gone.
+    pub(super) fn lose(&mut self, block: u32) {
+        if let Some(state @ Block::Received(_)) = self.blocks.get_mut(block as usize) {
+            *state = Block::Free;
+            self.received -= 1;
+            self.free += 1;
+            self.first_free = self.first_free.min(block);
+        }
+    }
+
     /// `peer` will not send a block; says whether it was asked for it.
     pub(super) fn forget(&mut self, block: u32, peer: PeerKey) -> bool {
         let Some(state) = self.blocks.get_mut(block as usize) else { return false };

@@ -1,9 +1,9 @@
 //! What has become of each piece: the one place where a piece changes its state.
 //!
 //! ```text
-//! Missing -> Open -> Verifying -> Have
-//!    ^         |         |
-//!    +---------+---------+     nothing asked for or received any more | hash failure
+//! Missing -> Open <-> Verifying -> Have
+//!    ^         |          |
+//!    +---------+----------+     nothing asked for or received any more | hash failure
 //! ```
 //!
 //! Invariant: `have` holds exactly the pieces in state `Have`; `closed` all pieces but the missing ones that
@@ -156,6 +156,18 @@ impl Pieces {
             }
         }
         is_complete
+    }
+
+    /// An open piece, or one being verified, which is open from here on: some of its blocks are gone.
+    pub(super) fn reopen(&mut self, piece: PieceIndex) -> Option<&mut OpenPiece> {
+        if self.verifying_piece(piece).is_some() {
+            let slot = self.open.len() as u32;
+            if let Some(mut reopened) = self.leave(piece, PieceState::Open { slot }) {
+                reopened.owner = None;
+                self.open.push(reopened);
+            }
+        }
+        self.open_piece_mut(piece)
     }
 
     /// Verifying to had; says whether it was so.

@@ -40,6 +40,11 @@ enum Step {
         piece: u32,
         passes: bool,
     },
+    /// Of a piece's blocks every so-many-th is gone again.
+    Lose {
+        piece: u32,
+        every: u32,
+    },
     Has {
         peer: usize,
         piece: u32,
@@ -72,6 +77,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (peer(), 0usize..8).prop_map(|(peer, nth)| Step::Unrequest { peer, nth }),
         2 => (peer(), 0usize..8).prop_map(|(peer, nth)| Step::Late { peer, nth }),
         2 => (piece(), prop::bool::weighted(0.6)).prop_map(|(piece, passes)| Step::Verify { piece, passes }),
+        1 => (piece(), 1u32..4).prop_map(|(piece, every)| Step::Lose { piece, every }),
         3 => (peer(), piece()).prop_map(|(peer, piece)| Step::Has { peer, piece }),
         1 => (peer(), piece()).prop_map(|(peer, piece)| Step::Lost { peer, piece }),
         1 => peer().prop_map(|peer| Step::Choke { peer }),
@@ -179,6 +185,7 @@ impl World {
                 }
             }
             Step::Verify { piece, passes } => self.verify(PieceIndex(piece), passes),
+            Step::Lose { piece, every } => self.lose(PieceIndex(piece), every),
             Step::Has { peer, piece } => {
                 if self.peers[peer].has.insert(PieceIndex(piece)) {
                     self.picker.on_peer_has(PieceIndex(piece));
@@ -275,6 +282,20 @@ impl World {
         assert_eq!(self.picker.have().has(piece), had || due && passes);
         if due && !passes {
             self.received.retain(|block| block.piece != piece);
+        }
+    }
+
+    fn lose(&mut self, piece: PieceIndex, every: u32) {
+        if self.picker.have().has(piece) {
+            return;
+        }
+        let blocks: Vec<u32> = (0..5).filter(|block| block % every == 0).collect();
+        self.picker.mark_lost(piece, &blocks);
+        let is_lost = |block: &BlockAddress| block.piece == piece && blocks.contains(&block.block);
+        let before = self.received.len();
+        self.received.retain(|block| !is_lost(block));
+        if self.received.len() < before {
+            self.verifying.remove(&piece);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What may be relied on after a start: the record held against the files as they are found.
 //!
 //! A file whose stamp is not the record's was written to by somebody, or by us without a record of it: all its
-//! pieces are unsure. In another run of the system pieces that are not durable are unsure too. Blocks count
+//! pieces are unsure. In another run of the system pieces that are not durable are unsure too, and so are, in any,
+//! those of a file of which a sync has failed: the system may show them while it still has them in memory. Blocks count
 //! all the same where their file reaches so far: the piece's hash decides. What a missing file held is missing.
 
 use super::fact::{Stamp, Whose};
@@ -62,16 +63,17 @@ impl Scene<'_> {
         let none = Bitfield::empty(self.layout.piece_count());
         let mut resume = Resume { have: none.clone(), unsure: none, written: Vec::new() };
         for piece in self.layout.pieces() {
-            let (mut is_absent, mut is_changed) = (false, false);
+            let (mut is_absent, mut is_changed, mut is_doubtful) = (false, false, !is_same_boot);
             for slice in self.file_map.slices(self.layout.piece_range(piece)) {
                 is_absent |= states[slice.file.index()] == State::Absent;
                 is_changed |= states[slice.file.index()] == State::Changed;
+                is_doubtful |= record.tainted.contains(&slice.file);
             }
             let has = record.have.has(piece);
             if is_absent {
                 continue;
             }
-            if is_changed || record.unsure.has(piece) || has && !is_same_boot && !record.durable.has(piece) {
+            if is_changed || record.unsure.has(piece) || has && is_doubtful && !record.durable.has(piece) {
                 resume.unsure.insert(piece);
             } else if has {
                 resume.have.insert(piece);

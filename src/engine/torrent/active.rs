@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Context;
+use super::full_disk::FullDisk;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
+use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::CloseReason;
@@ -46,6 +48,11 @@ pub(super) struct Active {
     pub(super) haves_due: Option<Instant>,
     pub(super) suggestions: Suggestions,
     pub(super) is_crowded: bool,
+    /// What waits for space on the disk, while there is none.
+    pub(super) full_disk: Option<FullDisk>,
+    /// How often there was no space since a piece was written last.
+    pub(super) refusals: u32,
+    pub(super) full_rng: Rng,
     pub(super) totals: Totals,
     pub(super) down: RollingRate,
     pub(super) up: RollingRate,
@@ -113,6 +120,9 @@ impl Active {
             haves_due: None,
             suggestions: Suggestions::new(rng.fork("suggestions")),
             is_crowded: false,
+            full_disk: None,
+            refusals: 0,
+            full_rng: rng.fork("full disk"),
             totals,
             down: RollingRate::new(ctx.now),
             up: RollingRate::new(ctx.now),
@@ -182,6 +192,7 @@ impl Active {
     /// Stops trading: requests nothing, closes every connection, tells the trackers.
     pub(super) fn stop(&mut self, ctx: &mut Context<'_>) {
         self.is_stopping = true;
+        self.full_disk = None;
         self.submit_all(ctx);
         self.close_all(ctx, CloseReason::Stopped);
         self.announcer.stop(ctx.now);
@@ -205,7 +216,9 @@ impl Active {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let dial = if self.is_stopping { None } else { self.dial_at() };
-        [self.sweep_at, self.haves_due, self.spill_at, self.announcer.poll_timeout(), dial]
+        // Nothing is spilled to a full disk.
+        let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
+        [self.sweep_at, self.haves_due, disk, self.announcer.poll_timeout(), dial]
             .into_iter()
             .flatten()
             .min()
@@ -218,7 +231,10 @@ impl Active {
         if is_due(self.haves_due) {
             self.flush_haves(ctx);
         }
-        if is_due(self.spill_at) {
+        if is_due(self.retry_at()) {
+            self.retry_disk(ctx);
+        }
+        if is_due(self.spill_at) && self.full_disk.is_none() {
             self.spill(ctx);
         }
         if is_due(self.sweep_at) {

@@ -9,6 +9,7 @@
 //! - `parting`: who leaves when others wait
 //! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
+//! - `full_disk`: what waits while there is no space
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send
 //! - `discovery`: trackers and dials
@@ -19,6 +20,7 @@
 mod active;
 mod conflict;
 mod discovery;
+mod full_disk;
 mod members;
 mod opening;
 mod parting;

@@ -126,7 +126,10 @@ impl Opening {
                 }
             }
             DiskResult::UnprovenFound { result: Ok(unproven), .. } => {
-                return conflict(&self.spec, &unproven).map_or(Step::Ready, Step::Failed);
+                let Some(because) = conflict(&self.spec, &unproven).map(Box::new) else { return Step::Ready };
+                self.forget_disk();
+                ctx.actions.push_back(Action::Disk(DiskJob::OpenElsewhere { torrent: self.id, because }));
+                return Step::Wait;
             }
             DiskResult::Advanced { .. } | DiskResult::FileFinished { .. } | DiskResult::Closed { .. } => {}
         }
@@ -135,6 +138,15 @@ impl Opening {
             ctx.actions.push_back(Action::Disk(DiskJob::FindUnproven { torrent: self.id }));
         }
         Step::Wait
+    }
+
+    /// What is known of the disk was about another place.
+    fn forget_disk(&mut self) {
+        let none = Bitfield::empty(self.spec.layout.piece_count());
+        (self.have, self.unsure) = (none.clone(), none);
+        self.written = Vec::new();
+        self.is_checking = false;
+        (self.to_check, self.next, self.done) = (0, 0, 0);
     }
 
     fn begin_check(&mut self, unsure: Bitfield) {

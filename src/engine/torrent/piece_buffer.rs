@@ -33,6 +33,8 @@ pub(super) struct PieceBuffer {
     count: usize,
     /// When the first of those that wait came.
     oldest: Instant,
+    /// When the last job was sent.
+    sent: Instant,
 }
 
 impl PieceBuffer {
@@ -58,6 +60,7 @@ impl PieceBuffer {
             senders: vec![None; blocks],
             count: 0,
             oldest: Instant::FAR,
+            sent: Instant::ZERO,
         }
     }
 
@@ -85,9 +88,43 @@ impl PieceBuffer {
         self.job = Some(job);
     }
 
+    /// The same from a job that failed for want of space: the blocks that it could not write wait again.
+    pub(super) fn on_job_refused(&mut self, now: Instant, mut job: Box<PieceJob>) {
+        if self.count == 0 {
+            self.oldest = now;
+        }
+        for (block, data) in job.blocks.drain(..) {
+            self.waiting[block as usize] = Some(data);
+            self.count += 1;
+        }
+        self.job = Some(job);
+    }
+
+    /// Bytes of blocks that wait.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.waiting.iter().flatten().map(|data| u64::from(data.len())).sum()
+    }
+
+    /// Gives up the blocks that wait, and says which they were.
+    pub(super) fn drop_waiting(&mut self) -> Vec<u32> {
+        self.count = 0;
+        let waiting = self.waiting.iter_mut().zip(0..);
+        waiting.filter_map(|(data, block)| data.take().map(|_| block)).collect()
+    }
+
+    /// Whether nothing of the piece is here, nor on disk.
+    pub(super) fn is_void(&self) -> bool {
+        self.count == 0 && self.job.as_ref().is_some_and(|job| !job.written.contains(&true))
+    }
+
     /// Whether a job is out.
     pub(super) fn is_out(&self) -> bool {
         self.job.is_none()
+    }
+
+    /// How long a job has been out.
+    pub(super) fn out_for(&self, now: Instant) -> Option<Duration> {
+        self.is_out().then(|| now.since(self.sent))
     }
 
     /// By block: who sent it.
@@ -126,6 +163,7 @@ impl PieceBuffer {
         }
         self.count -= job.blocks.len();
         self.oldest = now;
+        self.sent = now;
         Some(job)
     }
 }
@@ -180,6 +218,22 @@ mod tests {
         assert!(buffer.take_job(Instant::ZERO, true).is_none());
         buffer.on_job_back(finish(job));
         assert_eq!(numbers(&buffer.take_job(Instant::ZERO, false).unwrap()), (16..48).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_a_full_disk_refused_waits_again_and_can_be_given_up() {
+        let mut buffer = buffer(32);
+        add(&mut buffer, 0..16);
+        let mut job = buffer.take_job(Instant::ZERO, false).unwrap();
+        // Two were written before the disk was full.
+        job.blocks.drain(..2).for_each(|(block, _)| job.written[block as usize] = true);
+        buffer.on_job_refused(Instant::ZERO, job);
+        assert_eq!(buffer.waiting_bytes(), 14 * 16);
+        let job = buffer.take_job(Instant::ZERO, false).unwrap();
+        assert_eq!(numbers(&job), (2..16).collect::<Vec<_>>());
+        buffer.on_job_refused(Instant::ZERO, job);
+        assert_eq!(buffer.drop_waiting(), (2..16).collect::<Vec<_>>());
+        assert!(buffer.take_job(Instant::ZERO, true).is_none() && !buffer.is_void());
     }
 
     #[test]

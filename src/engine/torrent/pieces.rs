@@ -13,7 +13,7 @@ use crate::base::index::{BlockAddress, BlockRequest, FileIndex, PieceIndex};
 use crate::base::limit;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, PieceJob, Verdict};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, PieceJob, Verdict};
 use crate::engine::input::ConnectionId;
 use crate::engine::notice::Notice;
 use crate::engine::picker::Received;
@@ -42,6 +42,12 @@ impl Active {
             return self.on_waste(ctx, connection, length);
         };
         peer.requests.on_received(ctx.now, block, &mut peer.down);
+        if !self.has_room_for(ctx, length) {
+            self.totals.wasted += u64::from(length);
+            self.picker.mark_unrequested(block, key(connection));
+            return Ok(());
+        }
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         let received = self.picker.mark_received(block, key(connection));
         let Received::New { cancel, .. } = received else {
             return self.on_waste(ctx, connection, length);
@@ -112,6 +118,9 @@ impl Active {
     /// Sends a piece's blocks to the disk if they are worth a job, and else sees to it that they do not
     /// wait for ever.
     fn offer(&mut self, ctx: &mut Context<'_>, piece: PieceIndex) {
+        if self.full_disk.is_some() {
+            return;
+        }
         let Some(buffer) = self.buffers.get_mut(&piece) else { return };
         let spill = self.is_crowded && buffer.is_heavy();
         if let Some(job) = buffer.take_job(ctx.now, spill) {
@@ -145,7 +154,7 @@ impl Active {
     /// from then on a piece's blocks are as soon as a run's worth of them waits, wherever they lie.
     pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
         self.is_crowded = crowded;
-        if crowded {
+        if crowded && self.full_disk.is_none() {
             self.submit_all(ctx);
         }
     }
@@ -157,13 +166,21 @@ impl Active {
         result: DiskResult,
     ) -> Result<(), DiskError> {
         match result {
-            DiskResult::Advanced { job, result } => {
-                let verdict = result?;
+            DiskResult::Advanced { job, result: Err(error) } => match error.kind {
+                DiskErrorKind::Full { free } => self.on_job_refused(ctx, job, free),
+                _ => return Err(error),
+            },
+            DiskResult::Advanced { job, result: Ok(verdict) } => {
                 self.on_advanced(ctx, job, verdict);
+                self.on_job_taken(ctx);
             }
-            DiskResult::FileFinished { file, result, .. } => {
-                result?;
+            DiskResult::FileFinished { file, result: Err(error), .. } => match error.kind {
+                DiskErrorKind::Full { free } => self.on_finish_refused(ctx, file, free),
+                _ => return Err(error),
+            },
+            DiskResult::FileFinished { file, result: Ok(()), .. } => {
                 self.on_file_finished(ctx, file);
+                self.on_job_taken(ctx);
             }
             DiskResult::Opened { .. }
             | DiskResult::Checked { .. }
@@ -188,6 +205,7 @@ impl Active {
     }
 
     fn on_passed(&mut self, ctx: &mut Context<'_>, piece: PieceIndex, digests: &[Sha1Hash]) {
+        self.refusals = 0;
         self.picker.mark_verified(piece);
         self.totals.verified += self.spec.payload_of(piece);
         self.haves.push(piece);

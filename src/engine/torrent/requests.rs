@@ -20,7 +20,7 @@ const IDLE_RETRY: Duration = Duration::from_millis(500);
 impl Active {
     /// Asks a peer for as many blocks as its pipeline has room for.
     pub(super) fn refill(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        if self.is_complete() || self.is_stopping() {
+        if !self.wants_blocks() {
             return;
         }
         let allowed = self.requests_allowed(ctx, connection);
@@ -66,9 +66,13 @@ impl Active {
         }
     }
 
+    fn wants_blocks(&self) -> bool {
+        !(self.is_complete() || self.is_stopping() || self.full_disk.is_some())
+    }
+
     /// Blocks became free again: peers that had nothing to do may take them.
     pub(super) fn refill_idle(&mut self, ctx: &mut Context<'_>) {
-        if self.is_complete() || self.is_stopping() {
+        if !self.wants_blocks() {
             return;
         }
         for connection in self.idle_peers() {

@@ -9,6 +9,8 @@ use crate::engine::snapshot::{Detail, PeerSnapshot, Phase, StallReason, TorrentS
 
 /// Nothing useful for so long, and a reason is given.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A write that takes longer is worth telling, whatever else comes.
+const SLOW: Duration = Duration::from_secs(5);
 
 impl Active {
     pub(super) fn snapshot(&self, now: Instant, detail: Detail) -> TorrentSnapshot {
@@ -45,6 +47,14 @@ impl Active {
     fn stall_reason(&self, now: Instant, down: ByteRate) -> Option<StallReason> {
         if self.is_complete() {
             return None;
+        }
+        if let Some(full) = &self.full_disk {
+            let needed = self.totals.payload - self.totals.verified;
+            return Some(StallReason::DiskFull { free: full.free, needed });
+        }
+        let is_slow = |buffer: &PieceBuffer| buffer.out_for(now).is_some_and(|time| time > SLOW);
+        if self.buffers.values().any(is_slow) {
+            return Some(StallReason::DiskSlow);
         }
         if self.peers.is_empty() && self.peer_list.known() == 0 && self.announcer.has_all_refused() {
             return Some(StallReason::TrackerRefused);

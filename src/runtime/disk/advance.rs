@@ -236,11 +236,22 @@ impl Lane {
     /// Whatever happened, it is written down before anybody hears of it.
     fn finish(mut self, finished: &dyn Fn(DiskResult)) {
         let result = self.outcome.unwrap_or(Ok(None));
-        if let Ok(verdict) = &result {
-            let blocks = self.job.blocks.iter().map(|(block, _)| *block);
-            self.payload.record_piece(self.job.piece, blocks, verdict.as_ref());
+        let PieceJob { piece, blocks, written, .. } = &mut *self.job;
+        let tried = blocks.iter().map(|(block, _)| *block);
+        match &result {
+            Ok(verdict) => self.payload.record_piece(*piece, tried, verdict.as_ref()),
+            Err(_) => {
+                let (done, failed) = tried.partition(|block| written.get(*block as usize) == Some(&true));
+                self.payload.record_failure(*piece, done, failed);
+            }
         }
-        self.job.blocks.clear();
+        match &result {
+            // They may be tried again.
+            Err(DiskError { kind: DiskErrorKind::Full { .. }, .. }) => {
+                blocks.retain(|(block, _)| !written[*block as usize]);
+            }
+            _ => blocks.clear(),
+        }
         finished(DiskResult::Advanced { job: self.job, result });
     }
 }

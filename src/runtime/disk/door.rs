@@ -14,6 +14,7 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+pub(in crate::runtime) mod fault;
 #[cfg(target_os = "linux")]
 pub mod lease;
 #[cfg(not(target_os = "linux"))]
@@ -151,8 +152,7 @@ impl Door {
 
     /// Bytes free for us on the folder's file system.
     pub fn free_space(&self) -> io::Result<u64> {
-        let stat = rustix::fs::fstatvfs(&self.root)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(free(&rustix::fs::fstatvfs(&self.root)?))
     }
 
     /// An error when nothing can be made in the folder: no permission, or a read-only file system.
@@ -160,6 +160,20 @@ impl Door {
         use rustix::fs::Access;
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         Ok(rustix::fs::accessat(&self.root, ".", wanted, AtFlags::empty())?)
+    }
+
+    /// An error when nothing can be made in the folder above `path`.
+    pub fn require_writable_above(&self, path: &Path) -> io::Result<()> {
+        use rustix::fs::Access;
+        let (folder, _) = self.folder_of(path, false)?;
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        Ok(rustix::fs::accessat(&folder, ".", wanted, AtFlags::empty())?)
+    }
+
+    /// An error when the file at `path` cannot be written to.
+    pub fn require_writable_file(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.folder_of(path, false)?;
+        Ok(rustix::fs::accessat(&folder, name, rustix::fs::Access::WRITE_OK, AtFlags::empty())?)
     }
 
     /// The greatest length of a file, bytes, where it is small enough to matter: FAT's, or this process's
@@ -206,6 +220,18 @@ impl Door {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Bytes free for us where `path` is or would be; `None` when that cannot be told, or when it is not bytes but
+/// files that there can be no more of.
+pub(super) fn free_space_at(path: &Path) -> Option<u64> {
+    let stat = path.ancestors().find_map(|place| rustix::fs::statvfs(place).ok())?;
+    let has_files = stat.f_files == 0 || stat.f_favail > 0;
+    has_files.then(|| free(&stat))
+}
+
+fn free(stat: &rustix::fs::StatVfs) -> u64 {
+    stat.f_bavail.saturating_mul(stat.f_frsize)
 }
 
 /// A folder that is only passed through.

@@ -3,12 +3,14 @@
 use std::io;
 use std::path::Path;
 
+use super::door::free_space_at;
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
 
 /// The engine's error for what happened to the file or folder at `path` when `operation`, a verb, was tried.
 pub(super) fn disk_error(operation: &'static str, path: &Path, error: &io::Error) -> DiskError {
     let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskErrorKind::Full,
+        io::ErrorKind::StorageFull => DiskErrorKind::Full { free: free_space_at(path) },
+        io::ErrorKind::QuotaExceeded => DiskErrorKind::Full { free: None },
         io::ErrorKind::AlreadyExists => DiskErrorKind::Exists,
         _ => DiskErrorKind::Other,
     };
@@ -30,7 +32,7 @@ mod tests {
     fn a_full_disk_and_a_used_up_quota_are_one_kind() {
         for code in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
             let error = disk_error("write", Path::new("a/b"), &code.into());
-            assert_eq!(error.kind, DiskErrorKind::Full, "{code:?}");
+            assert!(matches!(error.kind, DiskErrorKind::Full { .. }), "{code:?}");
             assert!(error.to_string().starts_with("cannot write a/b: "), "{error}");
         }
     }

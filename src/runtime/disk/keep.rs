@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::door::fault::Call;
 use super::door::{Access, Door, Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
@@ -94,7 +95,7 @@ impl Payload {
         self.storage.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warn(&self, text: String) {
+    pub(super) fn warn(&self, text: String) {
         match &self.storage.keeping.warn {
             Some(warn) => warn(text),
             None => tracing::warn!("{text}"),
@@ -243,6 +244,15 @@ impl Payload {
         self.record(vec![fact], self.files_of(piece, &runs), bytes);
     }
 
+    /// Of a piece's blocks some were written before a write failed. That one has changed its file's time too.
+    pub(super) fn record_failure(self: &Arc<Self>, piece: PieceIndex, done: Vec<u32>, failed: Vec<u32>) {
+        let all = [runs_of(done.iter().copied()), runs_of(failed)].concat();
+        let facts = if done.is_empty() { Vec::new() } else { vec![Fact::Blocks(piece, runs_of(done))] };
+        // Only those that we have opened to write: the others are none of ours to tell of.
+        let is_open = |file: &FileIndex| self.open_files.find((self.torrent, *file), true).is_some();
+        self.record(facts, self.files_of(piece, &all).filter(is_open), 0);
+    }
+
     /// The files that these blocks of a piece are in.
     fn files_of(&self, piece: PieceIndex, runs: &[RunOf]) -> impl Iterator<Item = FileIndex> {
         let storage = &self.storage;
@@ -317,7 +327,8 @@ impl Payload {
         }
     }
 
-    /// Syncs the files of the pieces that are written and not known to be durable, and marks them.
+    /// Syncs the files of the pieces that are written and not known to be durable, and marks them. Where that
+    /// fails nobody knows what of them is on the disk, and the next run is to look.
     pub(super) fn sync_behind(&self) {
         let storage = &self.storage;
         let pending = {
@@ -336,7 +347,7 @@ impl Payload {
         if let Some(file) = settled.failed {
             let path = storage.target.dir.join(storage.path(file, Name::Final));
             self.warn(format!(
-                "cannot sync {}: what was written to it may not survive a loss of power, and is checked then",
+                "cannot sync {}: what was written to it may not be on the disk, and is checked at the next start",
                 path.display()
             ));
         }
@@ -370,8 +381,20 @@ impl Payload {
     fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {
         let Some(open) = self.readable(file)? else { return Ok(()) };
         // Not only the data: its time of change has to be the journal's after a loss of power.
-        rustix::fs::fsync(&open.file)
-            .map_err(|errno| self.storage.error("sync", file, Name::Final, &errno.into()))
+        let planned = self.storage.before(Call::Sync, file);
+        planned.and_then(|()| Ok(rustix::fs::fsync(&open.file)?)).map_err(|error| {
+            let error = self.storage.error("sync", file, Name::Final, &error);
+            // Whatever it is for want of: to try again would tell nothing.
+            DiskError { kind: DiskErrorKind::Other, ..error }
+        })
+    }
+
+    /// Whether an earlier run has left something of the torrent under its present name.
+    pub(super) fn is_remembered(&self) -> Result<bool, DiskError> {
+        let is_known = self.open_journal()?;
+        let claims = self.kept().journal.as_ref().is_some_and(|journal| journal.record().claims_data());
+        self.let_go();
+        Ok(is_known && claims)
     }
 
     /// Every piece is here and every file has its name: others may read the files too.

@@ -9,6 +9,7 @@ pub mod door;
 
 mod advance;
 mod check;
+mod elsewhere;
 mod error;
 mod file_limit;
 mod keep;
@@ -31,6 +32,6 @@ pub use keep::{Keeping, Sync};
 pub use storage::Storage;
 pub(super) use storage::next_data;
 pub(super) use target::part_paths;
-pub use target::{Allocate, FileSpec, Target};
+pub use target::{Allocate, FileSpec, OnConflict, Target};
 pub use upload::Reader;
 pub use workers::{DiskPool, UploadDone};

@@ -7,7 +7,9 @@ use super::door::{Access, Door, Found};
 use super::error::disk_error;
 use super::keep::{Sync, lock_carrier};
 use super::storage::{Name, Names, Payload, next_data, next_hole};
+use super::target::OnConflict;
 use crate::base::index::FileIndex;
+use crate::base::size::size;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing};
 
 impl Payload {
@@ -25,6 +27,7 @@ impl Payload {
         let mut missing = 0u64;
         let mut absent = Vec::new();
         let mut overlong = Vec::new();
+        let mut with_data = Vec::new();
         for file in self.files_on_disk() {
             let length = storage.length(file);
             let Some((name, found)) = names.find(storage, file)? else {
@@ -36,11 +39,7 @@ impl Payload {
                 self.lock_payload(&door, file, name)?;
             }
             if length == 0 {
-                if found.length > 0 && !storage.target.read_only {
-                    let error =
-                        io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
-                    return Err(storage.error("create", file, name, &error));
-                }
+                self.require_empty(&door, file, name, found)?;
                 continue;
             }
             seen[file.index()] = Some(found);
@@ -49,11 +48,17 @@ impl Payload {
             }
             let is_plain = found.allocated >= length && found.length >= length;
             if is_plain && existing == Existing::Something {
+                with_data.push((file, name));
                 continue;
             }
             let held = self.held(&door, file, name, found)?;
             missing = missing.saturating_add(length.saturating_sub(held.space));
+            if held.space < length && !storage.target.read_only {
+                door.require_writable_file(storage.path(file, name))
+                    .map_err(|error| storage.error("write to", file, name, &error))?;
+            }
             if held.has_data {
+                with_data.push((file, name));
                 existing = Existing::Something;
             } else {
                 names.mark_ours(file);
@@ -63,6 +68,9 @@ impl Payload {
         let existing = self.resume(&mut names, &seen, is_known, existing)?;
         if storage.target.read_only {
             return Ok(existing);
+        }
+        if storage.target.on_conflict == OnConflict::Fail {
+            self.require_claimed(&names, &with_data, &existing)?;
         }
         if missing > 0 {
             let dir = &storage.target.dir;
@@ -158,6 +166,36 @@ impl Payload {
         Ok(Held { space, has_data })
     }
 
+    /// Of a file that is to be empty: cuts somebody else's data off if people want that, and else refuses it.
+    fn require_empty(&self, door: &Door, file: FileIndex, name: Name, found: Found) -> Result<(), DiskError> {
+        let target = &self.storage.target;
+        if found.length == 0 || target.read_only {
+            return Ok(());
+        }
+        if target.on_conflict == OnConflict::Overwrite {
+            let cut = self.open(door, file, name, Access::Write).and_then(|open| open.set_len(0));
+            return cut.map_err(|error| self.storage.error("cut", file, name, &error));
+        }
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
+        Err(self.storage.error("create", file, name, &error))
+    }
+
+    /// Refuses files with data that we have not written, as far as the state tells.
+    fn require_claimed(
+        &self,
+        names: &Names,
+        with_data: &[(FileIndex, Name)],
+        existing: &Existing,
+    ) -> Result<(), DiskError> {
+        let is_claimed = |file| {
+            let has = |piece| matches!(existing, Existing::Known(known) if known.have.has(piece));
+            names.is_marked_ours(file) || self.pieces_of(file).any(has)
+        };
+        let Some((file, name)) = with_data.iter().find(|(file, _)| !is_claimed(*file)) else { return Ok(()) };
+        let error = io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
+        Err(self.storage.error("download to", *file, *name, &error))
+    }
+
     fn require_space(&self, door: &Door, missing: u64) -> Result<(), DiskError> {
         let target = &self.storage.target;
         let free = door.free_space().map_err(|error| disk_error("measure", &target.dir, &error))?;
@@ -165,13 +203,18 @@ impl Payload {
             return Ok(());
         }
         Err(DiskError {
-            kind: DiskErrorKind::Full,
+            kind: DiskErrorKind::Full { free: Some(free) },
             operation: "download to",
             file: target.dir.to_string_lossy().into_owned(),
-            message: format!(
-                "it needs {missing} more bytes, and {} are to be left free; {free} bytes are free",
-                target.reserve
-            ),
+            message: match target.reserve {
+                0 => format!("{} are needed, and {} are free", size(missing), size(free)),
+                reserve => format!(
+                    "{} are needed and {} are to be left free (--reserve), but only {} are free",
+                    size(missing),
+                    size(reserve),
+                    size(free)
+                ),
+            },
         })
     }
 
@@ -197,7 +240,7 @@ impl Payload {
             let fail = |error: io::Error| storage.error("create", file, name, &error);
             if storage.length(file) > 0 {
                 if folder != path.parent() {
-                    door.make_folders(path).map_err(fail)?;
+                    door.make_folders(path).and_then(|()| door.require_writable_above(path)).map_err(fail)?;
                     folder = path.parent();
                 }
                 if lock_carrier(storage) == Some(file) {

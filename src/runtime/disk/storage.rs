@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
+use super::door::fault::{Call, Faults};
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
 use super::keep::{Keeping, KeptCell};
@@ -39,6 +40,9 @@ pub struct Storage {
     pub(super) zeros: OnceLock<Sha1Hash>,
     pub(super) keeping: Keeping,
     pub(super) kept: KeptCell,
+    pub(super) faults: Faults,
+    /// The number behind the name at the top; 0 for none.
+    pub(super) place: u32,
     part_paths: Vec<PathBuf>,
     names: Mutex<Names>,
 }
@@ -96,7 +100,22 @@ impl Storage {
         });
         let zeros = OnceLock::new();
         let (keeping, kept) = (Keeping::default(), KeptCell::default());
-        Storage { target, files, file_map, layout, hashes, has_pads, zeros, keeping, kept, part_paths, names }
+        let faults = Faults::of(&target.dir);
+        Storage {
+            target,
+            files,
+            file_map,
+            layout,
+            hashes,
+            has_pads,
+            zeros,
+            keeping,
+            kept,
+            faults,
+            place: 0,
+            part_paths,
+            names,
+        }
     }
 
     /// The same, remembered in this way.
@@ -141,6 +160,11 @@ impl Storage {
         error: &io::Error,
     ) -> DiskError {
         disk_error(operation, &self.target.dir.join(self.path(file, name)), error)
+    }
+
+    /// What a test has planned for this call.
+    pub(super) fn before(&self, call: Call, file: FileIndex) -> io::Result<()> {
+        self.faults.before(call, self.path(file, Name::Final))
     }
 
     pub(super) fn names(&self) -> MutexGuard<'_, Names> {
@@ -217,6 +241,11 @@ impl Names {
     pub(super) fn is_ours(&self, file: FileIndex) -> bool {
         let known = self.files[file.index()];
         known.is_ours || known.name != Some(Name::Final)
+    }
+
+    /// Whether the file is known as ours, whatever its name.
+    pub(super) fn is_marked_ours(&self, file: FileIndex) -> bool {
+        self.files[file.index()].is_ours
     }
 
     /// Whether a file is known to have its final name.

@@ -20,6 +20,22 @@ pub struct Target {
     pub read_only: bool,
     /// Bytes to leave free on the disk.
     pub reserve: u64,
+    /// What becomes of data that was there before.
+    pub on_conflict: OnConflict,
+}
+
+/// What becomes of data that was there before. Data that is the torrent's is used, but for [`OnConflict::Fail`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnConflict {
+    /// Other data stays, and the torrent ends.
+    #[default]
+    Keep,
+    /// Other data stays, and the torrent goes under another name.
+    Rename,
+    /// Any data that we are not known to have written stays, and the torrent ends at once.
+    Fail,
+    /// Other data is written over.
+    Overwrite,
 }
 
 /// What is done about a file's space when it is first written to.

@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 
 use rustix::io::Errno;
 
+use super::door::fault::Call;
 use super::storage::{Name, Payload};
 use crate::base::block_data::BlockData;
 use crate::base::index::FileIndex;
@@ -51,7 +52,9 @@ impl Payload {
             while offset < end {
                 slices.clear();
                 let taken = source.take(end - offset, SLICES, |bytes| slices.push(IoSlice::new(bytes)));
-                write_all_at(&open.file, &mut slices, offset)
+                let planned = self.storage.before(Call::Write, stretch.file);
+                planned
+                    .and_then(|()| write_all_at(&open.file, &mut slices, offset))
                     .map_err(|error| self.error("write", stretch.file, &error))?;
                 offset += taken;
             }
@@ -63,7 +66,10 @@ impl Payload {
     pub(super) fn read(&self, start: u64, parts: Vec<&mut [u8]>) -> Result<Read, DiskError> {
         self.read_by(start, parts, |file, slices, offset| {
             let Some(open) = self.readable(file)? else { return Ok(Read::Absent) };
-            read_all_at(slices, offset, |slices, offset| rustix::io::preadv(&open.file, slices, offset))
+            let planned = self.storage.before(Call::Read, file);
+            let read = |slices: &mut [IoSliceMut<'_>], offset| rustix::io::preadv(&open.file, slices, offset);
+            planned
+                .and_then(|()| read_all_at(slices, offset, read))
                 .map_err(|error| self.error("read", file, &error))
         })
     }

@@ -3,7 +3,8 @@
 //! Under its final name a file is only ever written to when it is *ours*: we made it, it holds nothing but
 //! zeros, or a right piece reaches into it. A piece of zeros is no proof, nor is a short common beginning.
 //! What is downloaded for another file goes beside it under the `.part` name; when that is complete it takes
-//! the older file's place only if nothing is lost by it, because each byte there is the same or zero.
+//! the older file's place only if nothing is lost by it, because each byte there is the same or zero. All this
+//! unless people want it written over.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +14,7 @@ use super::advance::is_right;
 use super::check::sha1_of_zeros;
 use super::door::{Access, Door};
 use super::storage::{Name, Names, Payload, next_data, next_hole};
+use super::target::OnConflict;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::engine::disk_job::{DiskError, Unproven, UnprovenFile};
@@ -80,6 +82,10 @@ impl Payload {
                 names.mark_ours(file);
                 continue;
             }
+            if storage.target.on_conflict == OnConflict::Overwrite {
+                self.take_over(&mut names, &door, file)?;
+                continue;
+            }
             unproven.files.push(UnprovenFile {
                 file,
                 path: storage.target.dir.join(storage.path(file, Name::Final)).to_string_lossy().into_owned(),
@@ -112,12 +118,24 @@ impl Payload {
         Ok(false)
     }
 
-    fn pieces_of(&self, file: FileIndex) -> impl Iterator<Item = PieceIndex> + use<> {
+    pub(super) fn pieces_of(&self, file: FileIndex) -> impl Iterator<Item = PieceIndex> + use<> {
         let span = self.storage.file_map.files()[file.index()];
         let layout = &self.storage.layout;
         let last = (span.offset + span.length).checked_sub(1).filter(|last| *last >= span.offset);
         let ends = last.and_then(|last| Some((layout.piece_at(span.offset)?, layout.piece_at(last)?)));
         ends.into_iter().flat_map(|(first, last)| (first.0..=last.0).map(PieceIndex))
+    }
+
+    /// Makes somebody else's file ours. It gets the name of an incomplete one, which it is from here on.
+    fn take_over(&self, names: &mut Names, door: &Door, file: FileIndex) -> Result<(), DiskError> {
+        let storage = &self.storage;
+        if storage.target.part_suffix {
+            door.replace(storage.path(file, Name::Final), storage.path(file, Name::Part))
+                .map_err(|error| storage.error("rename to", file, Name::Part, &error))?;
+            names.set_name(file, Some(Name::Part));
+        }
+        names.mark_ours(file);
+        Ok(())
     }
 
     /// Gives a complete file that has another one in its final place that place, if nothing is lost by it.

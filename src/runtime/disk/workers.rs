@@ -5,9 +5,12 @@
 //! its own: the engine has at most one job out a piece, and uploads are bounded by their connections.
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::advance::{LANES, Scratch, advance};
 use super::check::Check;
@@ -32,11 +35,13 @@ const FULL: usize = 8;
 /// Called with what was read for an upload, on a worker thread.
 pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, DiskError>) + Send>;
 
-/// The disk's worker threads. Dropping it ends them after the blocks in the queue are written; checks and
-/// uploads are forgotten.
+/// The disk's worker threads. Dropping it ends them after the blocks in the queue are written, however long that
+/// takes, unless [`DiskPool::end`] was called before; checks and uploads are forgotten.
 pub struct DiskPool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Each worker holds the other end: it closes with the last of them.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 struct Shared {
@@ -59,6 +64,8 @@ struct Queue {
     checking_max: Option<usize>,
     taken: u64,
     is_ending: bool,
+    /// Nobody waits for the workers any more.
+    is_abandoned: bool,
 }
 
 enum Work {
@@ -94,11 +101,15 @@ impl DiskPool {
             on_finished: Box::new(on_finished),
             threads,
         });
-        let mut pool = DiskPool { shared: shared.clone(), threads: Vec::new() };
+        let (alive, ended) = channel();
+        let mut pool = DiskPool { shared: shared.clone(), threads: Vec::new(), ended: Mutex::new(ended) };
         for number in 0..threads {
-            let shared = shared.clone();
+            let (shared, alive) = (shared.clone(), alive.clone());
             let worker = thread::Builder::new().name(format!("disk {number}"));
-            pool.threads.push(worker.spawn(move || shared.run())?);
+            pool.threads.push(worker.spawn(move || {
+                shared.run();
+                drop(alive);
+            })?);
         }
         Ok(pool)
     }
@@ -154,14 +165,37 @@ impl DiskPool {
     }
 }
 
-impl Drop for DiskPool {
-    fn drop(&mut self) {
+impl DiskPool {
+    /// Ends the workers after the blocks in the queue are written, or after `within`: a disk that hangs must not
+    /// hold up whoever leaves. Then their threads are left to themselves. Says whether all have ended.
+    pub fn end(&self, within: Duration) -> bool {
+        self.begin_end();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = matches!(ended.recv_timeout(within), Err(RecvTimeoutError::Timeout));
+        if is_late {
+            let mut queue = self.shared.queue();
+            queue.is_abandoned = true;
+            queue.quick.clear();
+        }
+        !is_late
+    }
+
+    fn begin_end(&self) {
         let mut queue = self.shared.queue();
         queue.is_ending = true;
         queue.checks.clear();
         queue.quick.retain(|work| matches!(work, Work::Job(_)));
         drop(queue);
         self.shared.is_work.notify_all();
+    }
+}
+
+impl Drop for DiskPool {
+    fn drop(&mut self) {
+        self.begin_end();
+        if self.shared.queue().is_abandoned {
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A worker that panicked has told so itself.
             let _ = thread.join();
@@ -260,12 +294,18 @@ impl Shared {
         Some(match job {
             DiskJob::Open { torrent } => {
                 let result = self.known(torrent).and_then(|payload| {
-                    let existing = payload.prepare()?;
-                    if let Existing::Known(known) = &existing {
-                        payload.prove(&known.have.iter().collect::<Vec<_>>());
-                    }
-                    payload.sync_soon();
-                    Ok(existing)
+                    let payload = match payload.remembered_elsewhere()? {
+                        Some(moved) => self.move_to(moved),
+                        None => payload,
+                    };
+                    self.open(payload)
+                });
+                DiskResult::Opened { torrent, result }
+            }
+            DiskJob::OpenElsewhere { torrent, because } => {
+                let result = self.known(torrent).and_then(|payload| {
+                    let moved = payload.elsewhere().ok_or(*because)?;
+                    self.open(self.move_to(moved))
                 });
                 DiskResult::Opened { torrent, result }
             }
@@ -286,6 +326,32 @@ impl Shared {
             // Queued elsewhere and taken as turns of their own.
             DiskJob::Check { .. } | DiskJob::Advance(_) => return None,
         })
+    }
+
+    /// Opens a torrent's files, under another name if something that is no file of ours has the place.
+    fn open(&self, mut payload: Arc<Payload>) -> Result<Existing, DiskError> {
+        loop {
+            let existing = match payload.prepare() {
+                Ok(existing) => existing,
+                Err(error) if error.kind == DiskErrorKind::Exists => {
+                    payload = self.move_to(payload.elsewhere().ok_or(error)?);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if let Existing::Known(known) = &existing {
+                payload.prove(&known.have.iter().collect::<Vec<_>>());
+            }
+            payload.sync_soon();
+            return Ok(existing);
+        }
+    }
+
+    /// The torrent's files are these from here on. Only as long as it is opened: no other job is under way then.
+    fn move_to(&self, moved: Payload) -> Arc<Payload> {
+        let moved = Arc::new(moved);
+        self.torrents_mut().insert(moved.torrent, moved.clone());
+        moved
     }
 
     fn known(&self, torrent: TorrentId) -> Result<Arc<Payload>, DiskError> {

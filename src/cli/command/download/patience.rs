@@ -25,6 +25,8 @@ pub(super) enum GivenUp {
     Timeout(Duration),
     /// `--stall`.
     Stall(Duration),
+    /// `--stall`, for want of space on the disk.
+    DiskFull(Duration),
     /// Nobody has answered.
     Silence,
     /// Every tracker refused, and there is nobody else to ask.
@@ -65,7 +67,8 @@ impl Patience {
             return Some(GivenUp::Refused);
         }
         if let Some(limit) = limits.stall.filter(|limit| now.saturating_sub(self.moved.1) >= *limit) {
-            return Some(GivenUp::Stall(limit));
+            let is_full = matches!(torrent.waiting, Some(StallReason::DiskFull { .. }));
+            return Some(if is_full { GivenUp::DiskFull(limit) } else { GivenUp::Stall(limit) });
         }
         (!answered && torrent.peers == 0 && now.saturating_sub(since) >= SILENCE).then_some(GivenUp::Silence)
     }
@@ -76,6 +79,7 @@ impl GivenUp {
     pub(super) fn code(self) -> ExitCode {
         match self {
             GivenUp::Timeout(_) | GivenUp::Stall(_) => ExitCode::Stalled,
+            GivenUp::DiskFull(_) => ExitCode::DiskFull,
             GivenUp::Silence => ExitCode::Network,
             GivenUp::Refused => ExitCode::Tracker,
         }
@@ -85,7 +89,9 @@ impl GivenUp {
     pub(super) fn words(self) -> String {
         match self {
             GivenUp::Timeout(limit) => format!("not complete after {} (--timeout)", format::span(limit)),
-            GivenUp::Stall(limit) => format!("no data for {} (--stall)", format::span(limit)),
+            GivenUp::Stall(limit) | GivenUp::DiskFull(limit) => {
+                format!("no data for {} (--stall)", format::span(limit))
+            }
             GivenUp::Silence => format!("nothing has answered for {}", format::span(SILENCE)),
             GivenUp::Refused => "every tracker refused, and there is nobody else to ask".to_owned(),
         }
@@ -131,6 +137,9 @@ mod tests {
         assert_eq!(patience.check(seconds(27), &torrent, &limits, true, true), None);
         let given_up = patience.check(seconds(28), &torrent, &limits, true, true);
         assert_eq!(given_up, Some(GivenUp::Stall(seconds(10))));
+        torrent.waiting = Some(StallReason::DiskFull { free: Some(0), needed: 5 });
+        let given_up = patience.check(seconds(28), &torrent, &limits, true, true);
+        assert_eq!(given_up.map(GivenUp::code), Some(ExitCode::DiskFull));
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) fn done(torrent: &TorrentSnapshot, time: Duration) -> String {
 pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
     let code = match failure {
         TorrentFailure::Disk(error) => match error.kind {
-            DiskErrorKind::Full => ExitCode::DiskFull,
+            DiskErrorKind::Full { .. } => ExitCode::DiskFull,
             DiskErrorKind::Exists => ExitCode::Exists,
             DiskErrorKind::Busy => ExitCode::Busy,
             DiskErrorKind::Other => ExitCode::Io,
@@ -116,7 +116,9 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
     let error = CliError::new(code, format!("{name}: {}", escape_sentence(&failure.to_string())));
     match code {
         ExitCode::DiskFull => error.with_hint("make room and start again: what is here is kept"),
-        ExitCode::Exists => error.with_hint("move it away, or choose another place with --dir or --output"),
+        ExitCode::Exists => {
+            error.with_hint("move it away, choose another place with --dir or --output, or see --on-conflict")
+        }
         _ => error,
     }
 }
@@ -203,7 +205,7 @@ mod tests {
             TorrentFailure::Disk(DiskError { kind, operation: "write", file, message })
         };
         for (kind, number) in
-            [(DiskErrorKind::Full, 9), (DiskErrorKind::Exists, 13), (DiskErrorKind::Other, 17)]
+            [(DiskErrorKind::Full { free: None }, 9), (DiskErrorKind::Exists, 13), (DiskErrorKind::Other, 17)]
         {
             let error = super::failed("x", &failure(kind));
             assert_eq!(error.code.number(), number);

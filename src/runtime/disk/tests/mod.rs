@@ -2,8 +2,10 @@
 
 mod check;
 mod download;
+mod faults;
 mod foreign;
 mod names;
+mod on_conflict;
 mod pieces;
 mod remembered;
 mod upload;
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{Allocate, DiskPool, FileSpec, Storage, Target};
+use super::{Allocate, DiskPool, FileSpec, OnConflict, Storage, Target};
 use crate::base::block_data::BlockData;
 use crate::base::digest;
 use crate::base::file_map::FileMap;
@@ -106,6 +108,7 @@ pub(super) fn target(dir: &Path) -> Target {
         allocate: Allocate::Sparse,
         read_only: false,
         reserve: 0,
+        on_conflict: OnConflict::Keep,
     }
 }
 

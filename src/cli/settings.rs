@@ -14,7 +14,6 @@ use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
 use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
 
-
 /// Everything that one run of downloads goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {

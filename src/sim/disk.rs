@@ -244,6 +244,9 @@ impl VirtualDisk {
                 }
                 (0, DiskResult::Opened { torrent, result })
             }
+            DiskJob::OpenElsewhere { torrent, because } => {
+                (0, DiskResult::Opened { torrent, result: Err(*because) })
+            }
             DiskJob::Check { torrent, pieces } => {
                 let bytes = pieces.clone().map(|piece| u64::from(layout.piece_len(PieceIndex(piece)))).sum();
                 let result = kept.check(pieces.clone());
@@ -388,6 +391,7 @@ impl VirtualDisk {
 fn torrent_of(job: &DiskJob) -> TorrentId {
     match job {
         DiskJob::Open { torrent }
+        | DiskJob::OpenElsewhere { torrent, .. }
         | DiskJob::Check { torrent, .. }
         | DiskJob::FindUnproven { torrent }
         | DiskJob::FinishFile { torrent, .. }

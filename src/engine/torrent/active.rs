@@ -218,10 +218,7 @@ impl Active {
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
-        [self.sweep_at, self.haves_due, disk, self.announcer.poll_timeout(), dial]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.sweep_at, self.haves_due, disk, self.announcer.poll_timeout(), dial].into_iter().flatten().min()
     }
 
     /// Does what is due.

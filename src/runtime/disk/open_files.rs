@@ -23,14 +23,12 @@ pub(super) struct OpenFile {
     pub(super) is_blunt: AtomicBool,
     /// It has no disk to wait for.
     pub(super) is_memory: bool,
-    /// Held by whoever writes to it. The system lets in one writer at a time anyway, and has the others spin.
-    pub(super) writing: Mutex<()>,
 }
 
 impl OpenFile {
     pub(super) fn new(file: File, is_writable: bool) -> OpenFile {
         let is_memory = is_in_memory(&file);
-        OpenFile { file, is_writable, is_blunt: AtomicBool::new(false), is_memory, writing: Mutex::default() }
+        OpenFile { file, is_writable, is_blunt: AtomicBool::new(false), is_memory }
     }
 }
 

@@ -187,11 +187,14 @@ impl Payload {
         with_data: &[(FileIndex, Name)],
         existing: &Existing,
     ) -> Result<(), DiskError> {
-        let is_claimed = |file| {
-            let has = |piece| matches!(existing, Existing::Known(known) if known.have.has(piece));
-            names.is_marked_ours(file) || self.pieces_of(file).any(has)
+        let is_claimed = |(file, name): &(FileIndex, Name)| {
+            let Existing::Known(known) = existing else {
+                // A name alone is no claim.
+                return *name == Name::Final && names.is_marked_ours(*file);
+            };
+            names.is_marked_ours(*file) || self.pieces_of(*file).any(|piece| known.have.has(piece))
         };
-        let Some((file, name)) = with_data.iter().find(|(file, _)| !is_claimed(*file)) else { return Ok(()) };
+        let Some((file, name)) = with_data.iter().find(|found| !is_claimed(found)) else { return Ok(()) };
         let error = io::Error::new(io::ErrorKind::AlreadyExists, "a file with data has its place");
         Err(self.storage.error("download to", *file, *name, &error))
     }

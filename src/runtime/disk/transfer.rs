@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::sync::PoisonError;
 
 use rustix::io::Errno;
 
@@ -47,7 +46,6 @@ impl Payload {
                 continue;
             }
             let open = self.writable(stretch.file)?;
-            let _turn = open.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let (mut offset, end) = (stretch.offset, stretch.offset + stretch.length);
             while offset < end {
                 slices.clear();

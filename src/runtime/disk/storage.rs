@@ -336,6 +336,9 @@ impl Payload {
                     }
                     _ => {}
                 }
+                if is_beside {
+                    self.bring_over(&names, &door, file, &opened)?;
+                }
                 Ok(opened)
             })
             .map_err(|error| self.storage.error("write", file, name, &error))?;

@@ -138,6 +138,33 @@ impl Payload {
         Ok(())
     }
 
+    /// Copies what right pieces, shared with neighbours, have in the older file to the one beside it: they are had, so
+    /// nobody fetches them again, and from now on they are read there.
+    pub(super) fn bring_over(
+        &self,
+        names: &Names,
+        door: &Door,
+        file: FileIndex,
+        beside: &File,
+    ) -> io::Result<()> {
+        let storage = &self.storage;
+        let mut bytes = vec![0; STEP as usize];
+        for piece in self.pieces_of(file).filter(|piece| names.proof.has(*piece)) {
+            let slices = storage.file_map.slices(storage.layout.piece_range(piece));
+            for slice in slices.filter(|slice| slice.file == file) {
+                let old = self.open(door, file, Name::Final, Access::Read)?;
+                let (mut at, end) = (slice.offset, slice.offset + slice.length);
+                while at < end {
+                    let part = &mut bytes[..(end - at).min(STEP) as usize];
+                    old.read_exact_at(part, at)?;
+                    beside.write_all_at(part, at)?;
+                    at += part.len() as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a complete file that has another one in its final place that place, if nothing is lost by it.
     pub(super) fn take_place(&self, door: &Door, file: FileIndex) -> io::Result<()> {
         let (part, place) = (self.storage.path(file, Name::Part), self.storage.path(file, Name::Final));

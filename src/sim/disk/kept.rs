@@ -267,8 +267,10 @@ impl KeptDisk {
 
     /// Under which name a file is written to; it is made if it is missing.
     fn writable(&mut self, file: FileIndex) -> Result<Name> {
-        let name = match self.name(file)? {
-            Some(Name::Final) if !self.memory.ours.contains(&file) => {
+        let known = self.name(file)?;
+        let is_beside = known == Some(Name::Final) && !self.memory.ours.contains(&file);
+        let name = match known {
+            Some(Name::Final) if is_beside => {
                 // Beside somebody else's.
                 if self.medium.look(file, Name::Part)?.is_none() {
                     self.medium.create(file, Name::Part)?;
@@ -286,7 +288,23 @@ impl KeptDisk {
         if self.medium.peek(file, name).is_some_and(|stamp| stamp.length < length) {
             self.medium.set_length(file, name, length)?;
         }
+        if is_beside {
+            self.bring_over(file)?;
+        }
         Ok(name)
+    }
+
+    /// Copies what right pieces have in the older file to the one beside it.
+    fn bring_over(&mut self, file: FileIndex) -> Result<()> {
+        let content = self.content.clone();
+        let slices = |piece: &PieceIndex| content.file_map().slices(content.layout().piece_range(*piece));
+        let proven: Vec<_> =
+            self.memory.proof.iter().flat_map(slices).filter(|slice| slice.file == file).collect();
+        for slice in proven {
+            let bytes = self.medium.read(file, Name::Final, slice.offset, slice.length)?.ok_or(Fault)?;
+            self.medium.write(file, Name::Part, slice.offset, &bytes)?;
+        }
+        Ok(())
     }
 
     /// Writes a job's blocks and hashes the piece on, as far as it goes.

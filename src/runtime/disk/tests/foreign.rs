@@ -130,6 +130,24 @@ fn a_foreign_file_among_right_ones_is_not_replaced() {
 }
 
 #[test]
+fn a_file_fetched_beside_another_has_what_was_right_in_that_one() {
+    let sample = sample();
+    let dir = tempfile::tempdir().unwrap();
+    // Its last bytes are those of a piece that is right, and too few to tell whose it is.
+    let mut foreign = vec![b'x'; 98_304];
+    foreign.extend_from_slice(&sample.file(0)[98_304..]);
+    let path = put(dir.path(), "t/f0", &foreign);
+    (1..4).for_each(|file| drop(put(dir.path(), &format!("t/f{file}"), sample.file(file))));
+    let disk = Disk::new(sample.storage(target(dir.path())));
+    let (right, unproven) = disk.start(&sample);
+    assert_eq!((&right[..], files(&unproven)), (&[3, 4, 5, 6][..], vec![0]));
+    assert_eq!(fetch(&disk, &sample, &right).len(), 1);
+    assert_eq!(fs::read(&path).unwrap(), foreign);
+    assert_eq!(fs::read(dir.path().join("t/f0.part")).unwrap(), sample.file(0));
+    assert_eq!(disk.check(0..7), Ok((0..7).collect()));
+}
+
+#[test]
 fn holes_zeros_and_empty_files_are_absent() {
     let sample = sample();
     let dir = tempfile::tempdir().unwrap();

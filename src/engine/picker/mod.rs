@@ -41,6 +41,9 @@ pub struct PeerKey(pub u32);
 /// How fast a peer is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pace {
+    /// Sends several whole pieces within seconds, and all that it may be asked for at a time is few pieces: works on so
+    /// many side by side, so that they can be hashed side by side.
+    Abreast(u8),
     /// Sends a whole piece within some 20 s: gets pieces to itself.
     Fast,
     /// Slower, or not known so far: helps with pieces under way, opens one when there is none to help with.
@@ -223,7 +226,7 @@ impl PiecePicker {
         for block in asked {
             self.forget(block, peer);
         }
-        self.disown(own, peer);
+        own.into_iter().for_each(|piece| self.disown(piece, peer));
     }
 
     /// How many blocks `peer` was asked for and has not sent.
@@ -320,14 +323,13 @@ impl PiecePicker {
         assert_eq!(asked, owned, "every owner of a block has it among its requests");
         for piece in open.iter().filter(|piece| piece.free() > 0) {
             let works_on = piece.owner.map(|owner| self.requests.own(owner));
-            let is_worked_on = works_on.is_none_or(|own| own == Some(piece.piece));
+            let is_worked_on = works_on.is_none_or(|own| own.contains(&piece.piece));
             assert!(is_worked_on, "{:?} waits for {:?}, who works on {works_on:?}", piece.piece, piece.owner);
         }
     }
 
-    fn disown(&mut self, piece: Option<PieceIndex>, peer: PeerKey) {
-        let open = piece.and_then(|piece| self.pieces.open_piece_mut(piece));
-        if let Some(open) = open.filter(|open| open.owner == Some(peer)) {
+    fn disown(&mut self, piece: PieceIndex, peer: PeerKey) {
+        if let Some(open) = self.pieces.open_piece_mut(piece).filter(|open| open.owner == Some(peer)) {
             open.owner = None;
         }
     }

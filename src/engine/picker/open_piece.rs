@@ -7,6 +7,9 @@
 use super::PeerKey;
 use crate::base::index::{BlockAddress, PieceIndex};
 
+/// Blocks of a piece that are asked for in one go while others go beside it: as many as are written and hashed in one.
+const RUN: usize = 16;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Block {
     Free,
@@ -96,6 +99,11 @@ impl OpenPiece {
         self.free > self.late
             || self.late > 0
                 && self.blocks.iter().any(|block| matches!(block, Block::Late(owner) if *owner != peer))
+    }
+
+    /// Blocks from the first that may be free to where a run ends.
+    pub(super) fn to_end_of_run(&self) -> usize {
+        RUN - self.first_free as usize % RUN
     }
 
     /// Asks `peer` for at most `room` free blocks, ascending.

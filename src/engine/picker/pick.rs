@@ -39,7 +39,7 @@ enum Source {
 fn preference(pace: Pace) -> &'static [Source] {
     use Source::{Abandoned, Again, New, Own, Second, Shared};
     match pace {
-        Pace::Fast => &[Own, Abandoned, New(Rarity::RarestFirst), Shared, Again, Second],
+        Pace::Abreast(_) | Pace::Fast => &[Own, Abandoned, New(Rarity::RarestFirst), Shared, Again, Second],
         Pace::Slow => &[Own, Abandoned, Shared, New(Rarity::RarestFirst), Again, Second],
         // Not what others were asked for: a block has room for two owners, and the second may be its rescue.
         Pace::Snubbed => &[Own, Abandoned, Shared, New(Rarity::CommonFirst), Again],
@@ -59,6 +59,9 @@ impl PiecePicker {
         out: &mut Vec<BlockAddress>,
     ) {
         let end = out.len().saturating_add(room);
+        if let Pace::Abreast(pieces) = pace {
+            self.pick_abreast(now, peer, peer_has, pieces.into(), end, out);
+        }
         for &source in preference(pace) {
             while out.len() < end {
                 let before = out.len();
@@ -87,16 +90,52 @@ impl PiecePicker {
         }
     }
 
+    /// Asks for a run of each of several pieces in turn, the one with the most to ask for first. Opens pieces until
+    /// there are so many.
+    fn pick_abreast(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        pieces: usize,
+        end: usize,
+        out: &mut Vec<BlockAddress>,
+    ) {
+        while out.len() < end {
+            let before = out.len();
+            let own = self.own_pieces(peer, peer_has).count();
+            let new = (own < pieces).then(|| {
+                self.adopt(peer, peer_has).or_else(|| self.open_new(peer, peer_has, Rarity::RarestFirst))
+            });
+            let most = |open: &&OpenPiece| (open.free(), std::cmp::Reverse(open.piece));
+            let going_on = || self.own_pieces(peer, peer_has).max_by_key(most).map(|open| open.piece);
+            let Some(piece) = new.flatten().or_else(going_on) else { return };
+            if let Some(open) = self.pieces.open_piece_mut(piece) {
+                open.take(peer, (end - before).min(open.to_end_of_run()), out);
+            }
+            if out.len() == before {
+                return;
+            }
+            self.requests.add(peer, &out[before..], now);
+        }
+    }
+
+    /// The pieces that the peer works on and has more to send of.
+    fn own_pieces(&self, peer: PeerKey, peer_has: &Bitfield) -> impl Iterator<Item = &OpenPiece> {
+        let open = self.requests.own(peer).iter().filter_map(|own| self.pieces.open_piece(*own));
+        open.filter(move |open| {
+            open.owner == Some(peer) && peer_has.has(open.piece) && open.has_free_for(peer)
+        })
+    }
+
     fn own_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
-        let own = self.requests.own(peer)?;
-        let open = self.pieces.open_piece(own)?;
-        let goes_on = open.owner == Some(peer) && peer_has.has(own) && open.has_free_for(peer);
-        goes_on.then_some(own)
+        let own = self.own_pieces(peer, peer_has);
+        own.min_by_key(|open| (open.free(), open.piece)).map(|open| open.piece)
     }
 
     fn adopt(&mut self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
         let piece = self.most_complete(peer, peer_has, |open| open.owner.is_none())?;
-        self.give(piece, peer);
+        self.give(piece, peer, peer_has);
         Some(piece)
     }
 
@@ -129,7 +168,7 @@ impl PiecePicker {
         let piece = self.suggested_for(peer, peer_has, rarity, piece).unwrap_or(piece);
         self.pieces.open(piece)?;
         self.availability.unlist(piece);
-        self.give(piece, peer);
+        self.give(piece, peer, peer_has);
         Some(piece)
     }
 
@@ -224,10 +263,14 @@ impl PiecePicker {
         self.availability.obtainable() > 0 || self.pieces.open_pieces().iter().any(is_free)
     }
 
-    /// Makes `peer` the one who works on `piece`.
-    fn give(&mut self, piece: PieceIndex, peer: PeerKey) {
-        let before = self.requests.replace_own(peer, piece);
-        self.disown(before, peer);
+    /// Makes `peer` the one who works on `piece`, beside those that it has more to send of.
+    fn give(&mut self, piece: PieceIndex, peer: PeerKey, peer_has: &Bitfield) {
+        let mut own: Vec<PieceIndex> = self.own_pieces(peer, peer_has).map(|open| open.piece).collect();
+        own.push(piece);
+        let before = self.requests.replace_own(peer, own.clone());
+        for gone in before.into_iter().filter(|piece| !own.contains(piece)) {
+            self.disown(gone, peer);
+        }
         if let Some(open) = self.pieces.open_piece_mut(piece) {
             open.owner = Some(peer);
         }

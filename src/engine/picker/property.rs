@@ -71,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let peer = || 0..PEERS;
     let piece = || 0u32..14;
     let step = prop_oneof![
-        6 => (peer(), 0u8..3, 0usize..7).prop_map(|(peer, pace, room)| Step::Pick { peer, pace, room }),
+        6 => (peer(), 0u8..4, 0usize..7).prop_map(|(peer, pace, room)| Step::Pick { peer, pace, room }),
         6 => (peer(), 0usize..8).prop_map(|(peer, nth)| Step::Receive { peer, nth }),
         1 => (peer(), piece(), 0u32..5).prop_map(|(peer, piece, block)| Step::Intrude { peer, piece, block }),
         1 => (peer(), 0usize..8).prop_map(|(peer, nth)| Step::Unrequest { peer, nth }),
@@ -157,7 +157,7 @@ impl World {
     fn apply(&mut self, step: Step) {
         match step {
             Step::Pick { peer, pace, room } => {
-                let pace = [Pace::Fast, Pace::Slow, Pace::Snubbed][usize::from(pace)];
+                let pace = [Pace::Fast, Pace::Slow, Pace::Snubbed, Pace::Abreast(3)][usize::from(pace)];
                 self.pick(peer, pace, room);
             }
             Step::Receive { peer, nth } => {

@@ -8,8 +8,8 @@ use crate::base::time::{Duration, Instant};
 
 #[derive(Default)]
 pub(super) struct PeerRequests {
-    /// The open piece that the peer goes on with.
-    pub(super) own: Option<PieceIndex>,
+    /// The open pieces that the peer goes on with: one, or some that it works on side by side.
+    own: Vec<PieceIndex>,
     outstanding: VecDeque<(BlockAddress, Instant)>,
 }
 
@@ -19,13 +19,13 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn own(&self, peer: PeerKey) -> Option<PieceIndex> {
-        self.peers.get(&peer)?.own
+    pub(super) fn own(&self, peer: PeerKey) -> &[PieceIndex] {
+        self.peers.get(&peer).map_or(&[], |peer| &peer.own)
     }
 
-    /// Gives `peer` a new piece to work on, and says which one it had.
-    pub(super) fn replace_own(&mut self, peer: PeerKey, own: PieceIndex) -> Option<PieceIndex> {
-        self.peers.entry(peer).or_default().own.replace(own)
+    /// Gives `peer` other pieces to work on, and says which ones it had.
+    pub(super) fn replace_own(&mut self, peer: PeerKey, own: Vec<PieceIndex>) -> Vec<PieceIndex> {
+        std::mem::replace(&mut self.peers.entry(peer).or_default().own, own)
     }
 
     pub(super) fn outstanding(&self, peer: PeerKey) -> usize {
@@ -56,7 +56,7 @@ impl Requests {
     }
 
     /// Forgets `peer`.
-    pub(super) fn release(&mut self, peer: PeerKey) -> (Option<PieceIndex>, Vec<BlockAddress>) {
+    pub(super) fn release(&mut self, peer: PeerKey) -> (Vec<PieceIndex>, Vec<BlockAddress>) {
         let gone = self.peers.remove(&peer).unwrap_or_default();
         (gone.own, gone.outstanding.into_iter().map(|(block, _)| block).collect())
     }

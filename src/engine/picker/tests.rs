@@ -373,3 +373,29 @@ fn only_so_many_suggestions_are_kept() {
     bench.picker.release_peer(B);
     assert!(!bench.picker.suggested.contains_key(&B));
 }
+
+#[test]
+fn a_very_fast_peer_works_on_several_long_pieces_a_run_of_each_in_turn() {
+    let mut bench = Bench::new(8, 64, 0);
+    let asked = bench.pick_of_all(A, Pace::Abreast(3), 96);
+    let runs: Vec<&[(u32, u32)]> = asked.chunks(16).collect();
+    for run in &runs {
+        assert!(run.iter().all(|block| block.0 == run[0].0), "{run:?}");
+        assert!(run.is_sorted(), "{run:?}");
+    }
+    let starts = |runs: &[&[(u32, u32)]]| runs.iter().map(|run| run[0]).collect::<Vec<_>>();
+    let (mut first, mut second) = (starts(&runs[..3]), starts(&runs[3..]));
+    (first.sort_unstable(), second.sort_unstable());
+    let pieces: Vec<u32> = first.iter().map(|start| start.0).collect();
+    assert!(pieces.is_sorted_by(|a, b| a < b), "{pieces:?}");
+    assert_eq!(first, pieces.iter().map(|piece| (*piece, 0)).collect::<Vec<_>>());
+    assert_eq!(second, pieces.iter().map(|piece| (*piece, 16)).collect::<Vec<_>>());
+    // Slower again, it finishes what it has begun.
+    let mut rest = bench.pick_of_all(A, Pace::Fast, 96);
+    assert!(rest.iter().all(|block| pieces.contains(&block.0)), "{rest:?}");
+    // What it leaves is gone on with by others.
+    bench.picker.release_peer(A);
+    assert_eq!(bench.picker.partial_pieces().count(), 0);
+    rest = bench.pick_of_all(B, Pace::Abreast(9), 8 * 64);
+    assert_eq!(rest.len(), 8 * 64, "all of it in the end");
+}

@@ -5,6 +5,7 @@ use super::active::Active;
 use super::members::{Outcome, count_change, key};
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{BlockAddress, BlockRequest};
+use crate::base::layout::BLOCK_LENGTH;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::CloseReason;
 use crate::engine::input::ConnectionId;
@@ -24,6 +25,7 @@ impl Active {
             return;
         }
         let allowed = self.requests_allowed(ctx, connection);
+        let peers = self.peers.len();
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         if !peer.may_request() {
             return;
@@ -37,7 +39,7 @@ impl Active {
             return;
         }
         let mut picked = Vec::with_capacity(room.min(64));
-        let pace = pace_of(peer, ctx.now, self.spec.layout.piece_length());
+        let pace = pace_of(peer, ctx.now, self.spec.layout.piece_length(), peers);
         if peer.peer_choking {
             let mut allowed = Bitfield::empty(peer.has.len());
             for piece in peer.allowed_fast.iter().filter(|piece| peer.has.has(**piece)) {
@@ -196,9 +198,22 @@ impl Active {
 /// A peer that sends a whole piece within so long gets pieces to itself.
 const WHOLE_PIECE: Duration = Duration::from_secs(20);
 
-fn pace_of(peer: &mut PeerConnection, now: Instant, piece_length: u32) -> Pace {
+/// Pieces that are worth having under way at a time, in all: hashed side by side they cost least.
+const ABREAST: u64 = 16;
+/// A peer works on as many at a time as it sends whole within so long, so that they are still to be had soon.
+const SOON: Duration = Duration::from_secs(2);
+
+/// How a peer that is one of `peers` is to be asked.
+fn pace_of(peer: &mut PeerConnection, now: Instant, piece_length: u32, peers: usize) -> Pace {
+    let length = u64::from(piece_length);
+    let soon = peer.down.rate(now).over(SOON) / length;
+    let abreast = soon.min(ABREAST / peers.max(1) as u64);
+    // What it may be asked for at once: with shorter pieces enough of them are under way in any order.
+    let asked = peer.requests.limit() as u64 * u64::from(BLOCK_LENGTH);
     if peer.requests.is_snubbed() {
         Pace::Snubbed
+    } else if abreast >= 2 && asked < ABREAST * length {
+        Pace::Abreast(abreast as u8)
     } else if peer.down.rate(now).over(WHOLE_PIECE) >= u64::from(piece_length) {
         Pace::Fast
     } else {

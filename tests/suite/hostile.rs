@@ -168,6 +168,9 @@ fn whoever_talks_without_end_and_says_nothing_is_closed() {
     let request = BlockRequest { piece: PieceIndex(0), begin: 0, length: 16_384 };
     for message in [
         Message::KeepAlive,
+        Message::HaveAll,
+        Message::HaveNone,
+        Message::Bitfield([255; 8].into()),
         Message::Have(PieceIndex(3)),
         Message::Suggest(PieceIndex(3)),
         Message::AllowedFast(PieceIndex(3)),

@@ -242,13 +242,21 @@ impl Active {
 
     fn on_has(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, has: Bitfield) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        if peer.has_spoken || !peer.has.is_empty() {
-            return Err(CloseReason::Protocol("it says twice what it has"));
+        if std::mem::replace(&mut peer.has_spoken, true) || !peer.has.is_empty() {
+            // aria2 sends a bitfield in place of many haves.
+            let news: Vec<PieceIndex> = has.iter_minus(&peer.has).collect();
+            if news.is_empty() {
+                return self.on_idle_talk(ctx, connection);
+            }
+            for piece in news {
+                peer.has.insert(piece);
+                self.picker.on_peer_has(piece);
+            }
+        } else {
+            self.picker.on_bitfield(&has);
+            peer.has = has;
         }
-        peer.has_spoken = true;
-        self.picker.on_bitfield(&has);
-        peer.has = has;
-        if self.picker.is_interesting(&peer.has) {
+        if !peer.am_interested && self.picker.is_interesting(&peer.has) {
             peer.am_interested = true;
             ctx.send(connection, Message::Interested);
         }

@@ -79,6 +79,7 @@ impl Bench {
                 DiskJob::Check { .. }
                 | DiskJob::OpenElsewhere { .. }
                 | DiskJob::FindUnproven { .. }
+                | DiskJob::Settle { .. }
                 | DiskJob::Close { .. } => continue,
             };
             self.input(Input::DiskFinished(result));
@@ -123,6 +124,8 @@ fn measure(pieces: u32, piece_length: u32, peers: usize) -> f64 {
         file_map: Arc::new(FileMap::new([(layout.total(), false)]).expect("fits")),
         is_private: false,
         trackers: Vec::new(),
+        seed_only: false,
+        super_seed: false,
         limits: Limits::default(),
     };
     let settings = Settings { max_peers: 1000, max_peers_torrent: 1000, ..Settings::default() };

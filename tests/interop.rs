@@ -13,6 +13,8 @@ mod namespace;
 mod peer_process;
 #[path = "interop/seeding.rs"]
 mod seeding;
+#[path = "interop/serving.rs"]
+mod serving;
 #[path = "interop/tracker.rs"]
 mod tracker;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::value::HostPort;
-use super::args::{AllocateChoice, ConflictChoice, DownloadArgs, Family, GivingUp, SyncChoice};
+use super::args::{AllocateChoice, ConflictChoice, DownloadArgs, Family, GivingUp, Seeding, SyncChoice};
 use super::error::CliError;
 use crate::base::rate::ByteRate;
 use crate::engine;
@@ -29,8 +29,8 @@ pub struct Settings {
     pub trackers: Vec<String>,
     /// When to give up.
     pub giving_up: GivingUp,
-    /// Whether to go on seeding when complete.
-    pub seed: bool,
+    /// Whether to go on seeding when complete, and until when.
+    pub seeding: Seeding,
     /// Downloads that run side by side.
     pub active: usize,
 }
@@ -79,7 +79,8 @@ impl Settings {
                     AllocateChoice::Full => Allocate::Full,
                     AllocateChoice::None => Allocate::None,
                 },
-                read_only: false,
+                read_only: args.seeding.seed_only,
+                lenient: args.seeding.is_wanted(),
                 reserve: args.place.reserve,
                 on_conflict: match args.place.on_conflict {
                     ConflictChoice::Keep => OnConflict::Keep,
@@ -92,7 +93,7 @@ impl Settings {
             peers: args.network.peers.clone(),
             trackers: args.network.trackers.clone(),
             giving_up: args.giving_up.clone(),
-            seed: args.seed,
+            seeding: args.seeding.clone(),
             active: usize::from(args.limits.jobs),
         })
     }
@@ -105,6 +106,8 @@ impl Settings {
             output: self.name.as_ref().map(PathBuf::from),
             peers: peers.to_vec(),
             trackers: self.trackers.clone(),
+            seed_only: self.seeding.seed_only,
+            super_seed: self.seeding.super_seed,
         }
     }
 }

@@ -48,6 +48,11 @@ pub enum DiskJob {
         /// Which.
         file: FileIndex,
     },
+    /// Everything is here and has its name: from here on it is only read.
+    Settle {
+        /// Which.
+        torrent: TorrentId,
+    },
     /// Close the torrent's files.
     Close {
         /// Which.
@@ -97,6 +102,11 @@ pub enum DiskResult {
         file: FileIndex,
         /// Whether it worked.
         result: Result<(), DiskError>,
+    },
+    /// Of [`DiskJob::Settle`].
+    Settled {
+        /// Which.
+        torrent: TorrentId,
     },
     /// Of [`DiskJob::Close`].
     Closed {

@@ -106,6 +106,15 @@ pub enum Notice {
     },
 }
 
+/// What a torrent lacks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// Pieces that are not here, or not right.
+    pub pieces: u32,
+    /// Files with such pieces, ascending, and how many bytes of each are in them.
+    pub files: Vec<(FileIndex, u64)>,
+}
+
 /// Why a torrent cannot go on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TorrentFailure {
@@ -115,4 +124,7 @@ pub enum TorrentFailure {
     /// The same torrent is here already.
     #[error("this torrent is here already")]
     Duplicate,
+    /// It may only be served, and something is missing.
+    #[error("something is missing")]
+    Incomplete(Missing),
 }

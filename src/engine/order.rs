@@ -55,6 +55,10 @@ pub struct TorrentSpec {
     pub trackers: Vec<Vec<String>>,
     /// How fast its peers together may be given and taken from, within what the session may.
     pub limits: Limits,
+    /// Whether it may only be served: it fails if anything is missing.
+    pub seed_only: bool,
+    /// Whether its first copy is to go out in single pieces (BEP 16), if all is here from the start.
+    pub super_seed: bool,
 }
 
 impl TorrentSpec {

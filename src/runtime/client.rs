@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -48,7 +48,7 @@ const LAST_STEPS: Duration = Duration::from_millis(250);
 /// How long the disk may take then to end what it is at.
 const DISK_END: Duration = Duration::from_millis(200);
 /// Files kept open at the most; fewer when the system allows fewer.
-const OPEN_FILES: u64 = 256;
+const OPEN_FILES: u64 = 4096;
 
 /// How a client is to run.
 #[derive(Clone, Debug)]
@@ -80,6 +80,22 @@ pub struct NewTorrent {
     pub peers: Vec<SocketAddr>,
     /// Trackers that a person named, each a tier of its own after the torrent's.
     pub trackers: Vec<String>,
+    /// Whether it is only to be served, as [`TorrentSpec::seed_only`].
+    pub seed_only: bool,
+    /// Whether it is to be super-seeded, as [`TorrentSpec::super_seed`].
+    pub super_seed: bool,
+}
+
+impl NewTorrent {
+    /// If none of its data is where its files go, but some is in the folder `other`, they go there.
+    pub fn look_in(&mut self, other: &Path) -> bool {
+        let files = file_specs(&self.metainfo, self.output.as_deref());
+        let is_there = !disk::has_data(&self.target.dir, &files) && disk::has_data(other, &files);
+        if is_there {
+            other.clone_into(&mut self.target.dir);
+        }
+        is_there
+    }
 }
 
 /// Why a client could not start.
@@ -194,6 +210,8 @@ impl Client {
             is_private: metainfo.is_private,
             trackers,
             limits: Limits::default(),
+            seed_only: torrent.seed_only,
+            super_seed: torrent.super_seed,
         };
         self.order(Order::AddTorrent { torrent: id, spec: Box::new(spec) });
         if !torrent.peers.is_empty() {
@@ -326,7 +344,7 @@ fn listen(settings: &ClientSettings, rng: &mut Rng) -> Result<(u16, Vec<TcpListe
     Err(ClientError::Listen { ports, error: failure })
 }
 
-fn file_specs(metainfo: &Metainfo, output: Option<&std::path::Path>) -> Vec<FileSpec> {
+fn file_specs(metainfo: &Metainfo, output: Option<&Path>) -> Vec<FileSpec> {
     let spec = |file| {
         let path = PathBuf::from(metainfo.path_of(file));
         let path = match output {

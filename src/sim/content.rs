@@ -77,6 +77,8 @@ impl Content {
             is_private: false,
             trackers,
             limits: Limits::default(),
+            seed_only: false,
+            super_seed: false,
         }
     }
 

@@ -182,6 +182,7 @@ impl VirtualDisk {
                 self.finish_file(file);
                 (0, DiskResult::FileFinished { torrent, file, result: Ok(()) })
             }
+            DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         };
         let time = self.speed.latency + self.speed.rate.time_for(bytes).unwrap_or_default();
@@ -271,6 +272,7 @@ impl VirtualDisk {
                 }
                 (0, DiskResult::FileFinished { torrent, file, result })
             }
+            DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         }
     }
@@ -395,6 +397,7 @@ fn torrent_of(job: &DiskJob) -> TorrentId {
         | DiskJob::Check { torrent, .. }
         | DiskJob::FindUnproven { torrent }
         | DiskJob::FinishFile { torrent, .. }
+        | DiskJob::Settle { torrent }
         | DiskJob::Close { torrent } => *torrent,
         DiskJob::Advance(job) => job.torrent,
     }

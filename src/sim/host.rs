@@ -52,6 +52,8 @@ pub struct HostPlan {
     pub medium: Option<(Medium, Duration)>,
     /// Its session's settings.
     pub settings: Arc<Settings>,
+    /// Whether it super-seeds.
+    pub super_seed: bool,
     /// Announce URLs.
     pub trackers: Vec<Vec<String>>,
     /// Peers that it is told of when it starts.

@@ -33,6 +33,7 @@ pub struct Scenario {
     spread: Duration,
     is_uneven: bool,
     remembers: bool,
+    super_seeds: bool,
     roles: Vec<Role>,
 }
 
@@ -73,6 +74,7 @@ impl Scenario {
             spread: Duration::ZERO,
             is_uneven: false,
             remembers: false,
+            super_seeds: false,
             roles: Vec::new(),
         }
     }
@@ -168,6 +170,12 @@ impl Scenario {
         self
     }
 
+    /// Who has everything from the start super-seeds.
+    pub fn super_seeding(mut self) -> Scenario {
+        self.super_seeds = true;
+        self
+    }
+
     /// The world with its hosts, each to be switched on.
     pub fn build(&self) -> Result<Swarm, LayoutError> {
         let rng = Rng::from_number(self.seed);
@@ -204,6 +212,7 @@ impl Scenario {
                 remembers: self.remembers,
                 medium: None,
                 settings,
+                super_seed: self.super_seeds,
                 trackers: vec![vec![Tracker::URL.to_owned()]],
                 peers: Vec::new(),
             });

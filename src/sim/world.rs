@@ -22,7 +22,7 @@ use crate::base::time::{Duration, Instant};
 use crate::engine::action::Action;
 use crate::engine::input::{HttpFailure, Input};
 use crate::engine::notice::Notice;
-use crate::engine::order::{Order, TorrentId};
+use crate::engine::order::{Order, TorrentId, TorrentSpec};
 use crate::engine::session::Session;
 use crate::engine::snapshot::{Detail, TorrentSnapshot};
 
@@ -340,7 +340,8 @@ impl World {
         node.session = Some(Session::new(settings, rng, now));
         (node.watch, node.armed, node.is_crowded) = (Watch::default(), None, false);
         node.fetches_out = 0;
-        let spec = Box::new(self.content.spec(node.plan.trackers.clone()));
+        let spec = self.content.spec(node.plan.trackers.clone());
+        let spec = Box::new(TorrentSpec { super_seed: node.plan.super_seed, ..spec });
         let addresses = node.plan.peers.clone();
         self.give(id, run, Input::OrderGiven(Order::AddTorrent { torrent: TORRENT, spec }));
         if !addresses.is_empty() {

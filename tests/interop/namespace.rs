@@ -2,23 +2,26 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gone when dropped, with its cable.
 pub(crate) struct Namespace {
     name: String,
     inner: Ipv4Addr,
+    outer: Ipv4Addr,
 }
 
 impl Namespace {
-    /// An error says what the system did not allow. One per process: name and addresses come from its id.
+    /// An error says what the system did not allow. Names and addresses come from the process's id.
     pub(crate) fn create() -> Result<Namespace, String> {
-        let id = std::process::id();
-        let name = format!("btget{id}");
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let (id, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed) % 4);
+        let name = format!("btget{id}{}", char::from(b'a' + number as u8));
         // 198.18.0.0/15 is set aside for tests of networks, so nothing real is hidden by it.
-        let network = |host: u32| Ipv4Addr::from_bits(0xc612_0000 | (id % 0x7fff) << 2 | host);
+        let network = |host: u32| Ipv4Addr::from_bits(0xc612_0000 | (id % 0x1fff) << 4 | number << 2 | host);
         let [outer, inner] = [network(1), network(2)];
         ip(&format!("netns add {name}"))?;
-        let namespace = Namespace { name, inner };
+        let namespace = Namespace { name, inner, outer };
         let name = &namespace.name;
         ip(&format!("link add {name} type veth peer name cable netns {name}"))?;
         ip(&format!("addr add {outer}/30 dev {name}"))?;
@@ -33,6 +36,11 @@ impl Namespace {
     /// What to put before a command that is to run inside.
     pub(crate) fn enter(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]
+    }
+
+    /// Our end of the cable, where whoever is inside reaches us.
+    pub(crate) fn outer(&self) -> Ipv4Addr {
+        self.outer
     }
 
     /// Where we reach a port inside.

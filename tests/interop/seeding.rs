@@ -52,6 +52,17 @@ impl SeedFolder {
         SeedFolder { torrents, ..folder }
     }
 
+    /// With one torrent, announcing to `url` if given, and of its data the pieces that `has` names; without any,
+    /// no file at all.
+    pub(crate) fn with(payload: &Payload, has: Option<fn(usize) -> bool>, url: Option<&str>) -> SeedFolder {
+        let folder = SeedFolder::empty();
+        if let Some(has) = has {
+            write_data(payload, has, &folder.data());
+        }
+        let torrent = payload.write_torrent(&folder.dir.path().join("torrents"), url);
+        SeedFolder { torrents: vec![torrent], ..folder }
+    }
+
     pub(crate) fn empty() -> SeedFolder {
         let dir = tempfile::Builder::new().prefix("btget-interop-").tempdir().expect("a folder for the test");
         for folder in ["data", "torrents", "client"] {
@@ -146,6 +157,18 @@ pub(crate) fn wait_until_seeding(address: SocketAddr, payload: &Payload) -> Resu
             _ => thread::sleep(Duration::from_millis(250)),
         }
     }
+}
+
+/// Waits until the client at `address` answers for the payload, whatever it has of it.
+pub(crate) fn wait_until_answering(address: SocketAddr, payload: &Payload) -> Result<(), String> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = has_all(address, payload) {
+        if Instant::now() > deadline {
+            return Err(format!("{address} does not answer: {error}"));
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    Ok(())
 }
 
 /// Asks by a handshake without extensions, to which a bitfield is the only way to say what one has.

@@ -21,7 +21,11 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     pub(crate) fn start(peers: Vec<SocketAddrV4>) -> Tracker {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        Tracker::start_at(Ipv4Addr::LOCALHOST, peers)
+    }
+
+    pub(crate) fn start_at(ip: Ipv4Addr, peers: Vec<SocketAddrV4>) -> Tracker {
+        let listener = TcpListener::bind((ip, 0)).expect("our address has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (announces, stop) = (Arc::<Mutex<Vec<Announce>>>::default(), Arc::new(AtomicBool::new(false)));
         let (seen, stopped) = (Arc::clone(&announces), Arc::clone(&stop));

@@ -81,6 +81,7 @@ impl Download {
         let line =
             Line { latency: Duration::from_millis(1), down: ByteRate(10_000_000), up: ByteRate(10_000_000) };
         let plan = |has: Bitfield, medium| HostPlan {
+            super_seed: false,
             line,
             disk: DiskSpeed::default(),
             has,

@@ -10,11 +10,13 @@ use btget::base::rate::ByteRate;
 use btget::base::time::Duration;
 use btget::engine::input::ConnectionId;
 use btget::engine::notice::Notice;
+use btget::engine::settings::{Settings, Slots};
 use btget::engine::snapshot::Detail;
 use btget::sim::host::Line;
 use btget::sim::liar::Lie;
 use btget::sim::scenario::{Scenario, Swarm};
 use btget::sim::scripted::{Hand, PeerEvent, ScriptedPeer};
+use btget::sim::world::World;
 use btget::wire::peer::message::Reserved;
 use btget::wire::peer::{Handshake, Inbound, Message};
 
@@ -168,6 +170,9 @@ fn whoever_talks_without_end_and_says_nothing_is_closed() {
     let request = BlockRequest { piece: PieceIndex(0), begin: 0, length: 16_384 };
     for message in [
         Message::KeepAlive,
+        Message::HaveAll,
+        Message::HaveNone,
+        Message::Bitfield([255; 8].into()),
         Message::Have(PieceIndex(3)),
         Message::Suggest(PieceIndex(3)),
         Message::AllowedFast(PieceIndex(3)),
@@ -209,8 +214,73 @@ fn connections_that_never_speak_leave_room_for_whoever_does() {
     let mut swarm = build(&Scenario::new(1).leechers(1).seeds(1));
     let whom = swarm.world.address(swarm.leechers[0]);
     let name = [0; 20];
-    talker(&mut swarm, Talker { whom, name, dials: 300, speaks: false, says: None });
+    talker(&mut swarm, Talker { whom, name, dials: 1_000, speaks: false, says: None });
     swarm.world.stop_in(swarm.seeds[0], Duration::ZERO, btget::sim::world::Departure::Off);
     swarm.world.start_in(swarm.seeds[0], Duration::from_secs(4));
     finishes(&mut swarm, Duration::from_secs(10));
+}
+
+/// Asks a seed for the same again and again, whether it is served or not.
+struct Asker {
+    whom: SocketAddr,
+    request: BlockRequest,
+    fast: bool,
+    interested: bool,
+}
+
+impl ScriptedPeer for Asker {
+    fn handle(&mut self, event: PeerEvent, hand: &mut Hand<'_>) {
+        match event {
+            PeerEvent::Started => hand.dial(self.whom),
+            PeerEvent::Opened { connection, is_ours: true, .. } => {
+                let reserved = if self.fast { Reserved::NONE.with_fast() } else { Reserved::NONE };
+                let info_hash = hand.content.info_hashes().wire();
+                let peer_id = PeerId(*b"-XX0001-askswithoend");
+                hand.send_handshake(connection, Handshake { reserved, info_hash, peer_id });
+                if self.interested {
+                    hand.send(connection, Message::Interested);
+                }
+                (0..100_000).for_each(|_| hand.send(connection, Message::Request(self.request)));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn floods_of_requests_end_with_whoever_sends_them() {
+    let good = BlockRequest { piece: PieceIndex(0), begin: 0, length: 16_384 };
+    for (what, slots, request) in [
+        ("while served", Slots::Auto, good),
+        ("while choked", Slots::Fixed(0), good),
+        ("out of range", Slots::Auto, BlockRequest { begin: 65_536, ..good }),
+        ("no such piece", Slots::Auto, BlockRequest { piece: PieceIndex(64), ..good }),
+        ("too long", Slots::Auto, BlockRequest { length: 131_072, ..good }),
+        ("of nothing", Slots::Auto, BlockRequest { length: 0, ..good }),
+        ("over the end", Slots::Auto, BlockRequest { begin: 65_535, ..good }),
+    ] {
+        for (fast, interested) in [(true, true), (false, false)] {
+            let settings = Settings { slots, ..Settings::default() };
+            let mut swarm = build(&Scenario::new(1).settings(settings).seeds(1).leechers(1));
+            let seed = swarm.seeds[0];
+            let asker = Asker { whom: swarm.world.address(seed), request, fast, interested };
+            let line = Line { up: ByteRate(50_000_000), ..Line::default() };
+            let host = swarm.world.add_scripted(line, Box::new(asker));
+            swarm.world.start_in(host, Duration::ZERO);
+            let address = swarm.world.address(host);
+            let is_thrown_out = |world: &World| {
+                let closed = |notice: &Notice| {
+                    matches!(notice, Notice::PeerClosed { address: from, reason, .. }
+                    if from.ip() == address.ip() && reason != "closed by the peer")
+                };
+                world.notices(seed).iter().any(|(_, notice)| closed(notice))
+            };
+            assert!(swarm.world.run_until(MINUTE, is_thrown_out), "{what}, fast {fast}: it is let be");
+            let sent = swarm.world.snapshot(seed, Detail::Totals).expect("it is on").uploaded;
+            assert!(sent < 100 << 20, "{what}: {sent} bytes sent");
+            if slots != Slots::Fixed(0) {
+                finishes(&mut swarm, MINUTE);
+            }
+        }
+    }
 }

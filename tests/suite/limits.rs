@@ -209,7 +209,10 @@ fn seeding(now: Instant, contents: &[Content], settings: Settings) -> Session {
                 DiskJob::FinishFile { torrent, file } => {
                     DiskResult::FileFinished { torrent, file, result: Ok(()) }
                 }
-                DiskJob::Advance(_) | DiskJob::OpenElsewhere { .. } | DiskJob::Close { .. } => continue,
+                DiskJob::Advance(_)
+                | DiskJob::OpenElsewhere { .. }
+                | DiskJob::Settle { .. }
+                | DiskJob::Close { .. } => continue,
             };
             session.handle_input(now, Input::DiskFinished(result));
         }

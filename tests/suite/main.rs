@@ -17,6 +17,8 @@ mod many;
 mod metainfo;
 mod on_conflict;
 mod resume;
+mod seeding;
 mod serving;
 mod setting;
+mod super_seeding;
 mod swarm;

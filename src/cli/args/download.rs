@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use super::{GivingUp, Limits, Network, Output, Place, first_counts};
+use super::{GivingUp, Limits, Network, Output, Place, Seeding, first_counts};
 
 const EXAMPLES: &str = "\
 Commands:
@@ -22,6 +22,7 @@ Examples:
   btget https://example.org/x.torrent       fetch the torrent file first
   btget --stall 10m x.torrent || echo $?    give up after ten minutes without data
   btget --seed x.torrent                    keep seeding until Ctrl-C
+  btget --ratio 2 --seed-time 7d x.torrent  seed until one of the two is reached
 
 What is there already is checked and kept. Ctrl-C leaves cleanly; start again to go on.
 Every option is also an environment variable: --max-peers 20 is BTGET_MAX_PEERS=20.";
@@ -38,13 +39,13 @@ pub struct DownloadArgs {
     #[arg(value_name = "TARGET", required = true)]
     pub targets: Vec<OsString>,
 
-    /// Keeps seeding when complete, until a signal
-    #[arg(long, help_heading = "Where")]
-    pub seed: bool,
-
     /// Where data goes.
     #[command(flatten)]
     pub place: Place,
+
+    /// Whether to seed, and until when.
+    #[command(flatten)]
+    pub seeding: Seeding,
 
     /// Where we listen and whom we ask.
     #[command(flatten)]
@@ -88,6 +89,6 @@ mod tests {
     fn targets_come_anywhere_among_the_flags() {
         let args = parse_main(&["a", "--seed", "b", "-q", "c"]).unwrap();
         assert_eq!(args.targets, ["a", "b", "c"]);
-        assert!(args.seed);
+        assert!(args.seeding.seed);
     }
 }

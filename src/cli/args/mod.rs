@@ -10,6 +10,7 @@ mod limits;
 mod network;
 mod output;
 mod place;
+mod seeding;
 pub mod value;
 mod verify;
 
@@ -28,6 +29,7 @@ pub use limits::Limits;
 pub use network::{Family, Network};
 pub use output::{ColorChoice, Output, ProgressChoice};
 pub use place::{AllocateChoice, ConflictChoice, Place, SyncChoice};
+pub use seeding::{Seeding, StopWhen};
 pub use verify::{MagnetArgs, VerifyArgs};
 
 use super::error::CliError;
@@ -245,9 +247,17 @@ mod tests {
     #[test]
     fn help_is_grouped_has_examples_and_fits_a_screen_in_width() {
         let Ok(Invocation::Text(help)) = parse(&words(&["btget", "--help"])) else { panic!("no help") };
-        for part in
-            ["Examples:", "Where:", "Network:", "Limits:", "Giving up:", "Output:", "btget demo", "-d, --dir"]
-        {
+        for part in [
+            "Examples:",
+            "Where:",
+            "Seeding:",
+            "Network:",
+            "Limits:",
+            "Giving up:",
+            "Output:",
+            "btget demo",
+            "-d, --dir",
+        ] {
             assert!(help.contains(part), "{part} is missing from:\n{help}");
         }
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

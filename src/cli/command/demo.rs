@@ -18,7 +18,7 @@ use crate::base::hash::Sha1Hash;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
-use crate::cli::args::{DemoArgs, GivingUp};
+use crate::cli::args::{DemoArgs, GivingUp, Seeding};
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -125,7 +125,8 @@ async fn run(
     screen.say("downloading it from a seed that a tracker names, all on this machine");
     let settings = settings(folder.0.join("download"));
     let began = Instant::now();
-    let source = Source { shown: NAME.to_owned(), content: Content::Torrent(Box::new(metainfo)) };
+    let content = Content::Torrent(Box::new(metainfo));
+    let source = Source { shown: NAME.to_owned(), content, folder: None };
     let code = tokio::select! {
         code = download(settings.clone(), vec![source], screen, interrupts) => code?,
         () = seed.serve() => return Err(CliError::new(ExitCode::Error, "the demo's seed has ended")),
@@ -171,6 +172,7 @@ fn target(dir: PathBuf) -> Target {
         part_suffix: true,
         allocate: Allocate::Sparse,
         read_only: false,
+        lenient: false,
         reserve: 0,
         on_conflict: OnConflict::Keep,
     }
@@ -184,7 +186,7 @@ fn settings(dir: PathBuf) -> Settings {
         peers: Vec::new(),
         trackers: Vec::new(),
         giving_up: GivingUp::default(),
-        seed: false,
+        seeding: Seeding::default(),
         active: 1,
     }
 }
@@ -202,6 +204,8 @@ impl Seed {
             output: None,
             peers: Vec::new(),
             trackers: Vec::new(),
+            seed_only: true,
+            super_seed: false,
         });
         Ok(Seed(client))
     }

@@ -47,6 +47,8 @@ pub struct Progress {
     screen: Screen,
     bars: Option<Bars>,
     lines: BTreeMap<usize, Line>,
+    /// When a line for all was said last.
+    total_said_at: Duration,
 }
 
 /// What has been said of a target in plain lines.
@@ -63,14 +65,14 @@ impl Progress {
     /// Nothing shown yet.
     pub fn new(screen: &Screen) -> Progress {
         let bars = screen.bars().map(|multi| Bars::new(multi.clone()));
-        Progress { screen: screen.clone(), bars, lines: BTreeMap::new() }
+        Progress { screen: screen.clone(), bars, lines: BTreeMap::new(), total_said_at: Duration::ZERO }
     }
 
     /// Shows `views` as they are `now` (time since the start).
     pub fn update(&mut self, now: Duration, views: &[View<'_>], tally: Tally) {
         match (self.screen.mode(), &mut self.bars) {
             (Mode::Bars, Some(bars)) => bars.update(&self.screen, views, tally),
-            (Mode::Lines, _) => self.update_lines(now, views),
+            (Mode::Lines, _) => self.update_lines(now, views, tally),
             _ => {}
         }
     }
@@ -90,7 +92,13 @@ impl Progress {
         }
     }
 
-    fn update_lines(&mut self, now: Duration, views: &[View<'_>]) {
+    /// Too many for a line each are a line together, but for changes.
+    fn update_lines(&mut self, now: Duration, views: &[View<'_>], tally: Tally) {
+        let are_many = views.len() > BARS;
+        if are_many && now.saturating_sub(self.total_said_at) >= LINE_EVERY {
+            self.total_said_at = now;
+            self.screen.say(&total_line(views, tally).full());
+        }
         let shown: BTreeSet<usize> = views.iter().map(|view| view.index).collect();
         self.lines.retain(|index, _| shown.contains(index));
         for view in views {
@@ -109,7 +117,7 @@ impl Progress {
                 line.said.clone_from(&line.state);
                 line.said_at = now;
                 self.screen.say(&format!("{}: {words}", view.name));
-            } else if now.saturating_sub(line.said_at) >= LINE_EVERY {
+            } else if !are_many && now.saturating_sub(line.said_at) >= LINE_EVERY {
                 line.said_at = now;
                 self.screen.say(&StatusLine::new(view.name, view.torrent).full());
             }
@@ -273,6 +281,25 @@ mod tests {
         let lines = lines_of(&steps);
         assert_eq!(lines.len(), 4, "{lines:#?}");
         assert!(lines[1].contains("ETA"), "{lines:#?}");
+    }
+
+    #[test]
+    fn of_many_there_is_one_line_a_minute_for_all() {
+        let (screen, shared) = screen(&[], false, false);
+        let mut progress = Progress::new(&screen);
+        let flowing = snapshot(Phase::Seeding);
+        let views: Vec<View<'_>> =
+            (0..1000).map(|index| View { index, name: "x", torrent: &flowing }).collect();
+        for second in 0..=130 {
+            let tally = Tally { all: 1000, done: 1000, failed: 0 };
+            progress.update(Duration::from_secs(second), &views, tally);
+        }
+        let text = shared.text();
+        let said = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+        assert_eq!(
+            (said("x: seeding"), said("total  1000 of 1000 done"), text.lines().count()),
+            (1000, 2, 1002)
+        );
     }
 
     #[test]

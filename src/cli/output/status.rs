@@ -177,6 +177,7 @@ pub(crate) mod tests {
 
     pub(crate) fn snapshot(phase: Phase) -> TorrentSnapshot {
         TorrentSnapshot {
+            swarm_seeds: 0,
             torrent: TorrentId(1),
             phase,
             total: 5_261_334_938,

@@ -38,7 +38,7 @@ pub struct PeerConnection {
     pub has_extension: bool,
     /// The pieces that it says it has.
     pub has: Bitfield,
-    /// Whether it has said what it has: a bitfield is only welcome before that.
+    /// Whether it has said what it has: what it says after that can only be more.
     pub has_spoken: bool,
     /// We refuse its requests.
     pub am_choking: bool,

@@ -270,6 +270,7 @@ fn torrent_of(result: &DiskResult) -> TorrentId {
         | DiskResult::Checked { torrent, .. }
         | DiskResult::UnprovenFound { torrent, .. }
         | DiskResult::FileFinished { torrent, .. }
+        | DiskResult::Settled { torrent }
         | DiskResult::Closed { torrent } => *torrent,
         DiskResult::Advanced { job, .. } => job.torrent,
     }

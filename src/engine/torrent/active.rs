@@ -1,19 +1,22 @@
 //! A torrent that trades: its state, how it starts and stops, and when it wakes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use super::Context;
 use super::full_disk::FullDisk;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
+use super::super_seed::SuperSeed;
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::action::CloseReason;
+use crate::engine::action::{Action, CloseReason};
+use crate::engine::disk_job::DiskJob;
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -47,6 +50,10 @@ pub(super) struct Active {
     /// When those that are not told yet are due.
     pub(super) haves_due: Option<Instant>,
     pub(super) suggestions: Suggestions,
+    /// While we pretend to have only what each peer is shown.
+    pub(super) super_seed: Option<SuperSeed>,
+    /// Peers that had everything when we met them.
+    pub(super) seeds_met: BTreeSet<SocketAddr>,
     pub(super) is_crowded: bool,
     /// What waits for space on the disk, while there is none.
     pub(super) full_disk: Option<FullDisk>,
@@ -119,6 +126,9 @@ impl Active {
             haves: Vec::new(),
             haves_due: None,
             suggestions: Suggestions::new(rng.fork("suggestions")),
+            super_seed: (spec.super_seed && have.is_full())
+                .then(|| SuperSeed::new(&spec.layout, &mut rng.fork("super-seed"))),
+            seeds_met: BTreeSet::new(),
             is_crowded: false,
             full_disk: None,
             refusals: 0,
@@ -176,6 +186,7 @@ impl Active {
     /// Every piece is verified and written and every file has its name. `fetched`: in this run.
     pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
         self.is_complete = true;
+        ctx.actions.push_back(Action::Disk(DiskJob::Settle { torrent: self.id }));
         if fetched {
             self.announcer.on_complete();
         }
@@ -186,7 +197,9 @@ impl Active {
         for connection in useless {
             self.leave(ctx, connection, CloseReason::NothingToTrade);
         }
-        self.tell_upload_only(ctx);
+        if self.super_seed.is_none() {
+            self.tell_upload_only(ctx);
+        }
     }
 
     /// Stops trading: requests nothing, closes every connection, tells the trackers.

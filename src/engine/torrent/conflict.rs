@@ -79,6 +79,8 @@ mod tests {
             file_map: Arc::new(map),
             is_private: false,
             trackers: Vec::new(),
+            seed_only: false,
+            super_seed: false,
             limits: Limits::default(),
         }
     }

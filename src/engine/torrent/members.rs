@@ -48,7 +48,12 @@ impl Active {
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
         self.greet(ctx, connection, &peer);
         peer.haves_told = self.haves.len();
+        let has_fast = peer.has_fast;
         self.peers.insert(connection, peer);
+        // Without the fast extension a peer that has nothing says nothing.
+        if !has_fast {
+            self.reveal(ctx, connection);
+        }
         self.arm_sweep(ctx.now + ctx.settings.peer_timeout / 2);
         Ok(())
     }
@@ -84,7 +89,7 @@ impl Active {
                 port: Some(ctx.settings.listen_port).filter(|port| *port != 0),
                 reqq: Some(limit::REQUESTS_IN),
                 your_ip: Some(peer.address.ip()),
-                upload_only: Some(self.is_complete()),
+                upload_only: Some(self.is_complete() && self.super_seed.is_none()),
                 messages: ExtensionIds::ours(&[Extension::UploadOnly]),
                 ..ExtensionHandshake::default()
             };
@@ -92,7 +97,7 @@ impl Active {
             ctx.send(connection, Message::Extended { id: 0, payload });
         }
         let have = self.have();
-        match (peer.has_fast, have.is_empty(), have.is_full()) {
+        match (peer.has_fast, have.is_empty() || self.super_seed.is_some(), have.is_full()) {
             (true, true, _) => ctx.send(connection, Message::HaveNone),
             (true, false, true) => ctx.send(connection, Message::HaveAll),
             (false, true, _) => {}
@@ -237,27 +242,40 @@ impl Active {
             peer.am_interested = true;
             ctx.send(connection, Message::Interested);
         }
+        self.on_spread(ctx, connection);
         self.part_if_both_seed(connection)
     }
 
     fn on_has(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, has: Bitfield) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        if peer.has_spoken || !peer.has.is_empty() {
-            return Err(CloseReason::Protocol("it says twice what it has"));
+        if std::mem::replace(&mut peer.has_spoken, true) || !peer.has.is_empty() {
+            // aria2 sends a bitfield in place of many haves.
+            let news: Vec<PieceIndex> = has.iter_minus(&peer.has).collect();
+            if news.is_empty() {
+                return self.on_idle_talk(ctx, connection);
+            }
+            for piece in news {
+                peer.has.insert(piece);
+                self.picker.on_peer_has(piece);
+            }
+        } else {
+            self.picker.on_bitfield(&has);
+            peer.has = has;
         }
-        peer.has_spoken = true;
-        self.picker.on_bitfield(&has);
-        peer.has = has;
-        if self.picker.is_interesting(&peer.has) {
+        if !peer.am_interested && self.picker.is_interesting(&peer.has) {
             peer.am_interested = true;
             ctx.send(connection, Message::Interested);
         }
+        self.on_spread(ctx, connection);
         self.part_if_both_seed(connection)
     }
 
-    fn part_if_both_seed(&self, connection: ConnectionId) -> Outcome {
-        let both = self.is_complete() && self.peers.get(&connection).is_some_and(PeerConnection::is_seed);
-        if both { Err(CloseReason::NothingToTrade) } else { Ok(()) }
+    fn part_if_both_seed(&mut self, connection: ConnectionId) -> Outcome {
+        let Some(peer) = self.peers.get(&connection).filter(|peer| peer.is_seed()) else { return Ok(()) };
+        if self.seeds_met.len() < limit::KNOWN_PEERS {
+            self.seeds_met.insert(peer.listens.unwrap_or(peer.address));
+        }
+        if self.is_complete() { Err(CloseReason::NothingToTrade) } else { Ok(()) }
     }
 
     /// Closes a member and forgets it.
@@ -274,6 +292,7 @@ impl Active {
         let address = peer.address;
         self.picker.release_peer(key(connection));
         self.picker.on_bitfield_gone(&peer.has);
+        self.on_shown_gone(ctx, connection);
         self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
         if !self.is_stopping() {

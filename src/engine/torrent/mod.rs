@@ -11,7 +11,7 @@
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `full_disk`: what waits while there is no space
 //! - `uploads`: who is served
-//! - `suggestions`: which pieces a seed would rather send
+//! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
 //! - `view`: what people see
 //!
@@ -29,6 +29,7 @@ mod pieces;
 mod request_budget;
 mod requests;
 mod suggestions;
+mod super_seed;
 mod uploads;
 mod view;
 
@@ -39,10 +40,11 @@ use super::action::{Action, CloseReason};
 use super::choker::Standing;
 use super::disk_job::{DiskError, DiskJob, DiskResult};
 use super::input::{ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Origin};
-use super::notice::{Notice, TorrentFailure};
+use super::notice::{Missing, Notice, TorrentFailure};
 use super::order::{TorrentId, TorrentSpec};
 use super::settings::Settings;
 use super::snapshot::{Detail, Phase, TorrentSnapshot};
+use crate::base::bitfield::Bitfield;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::BlockRequest;
 use crate::base::peer_id::PeerId;
@@ -374,6 +376,10 @@ impl Torrent {
 
     fn activate(&mut self, ctx: &mut Context<'_>) {
         let State::Opening(opening) = &mut self.state else { return };
+        if opening.spec().seed_only && !opening.have().is_full() {
+            let failure = TorrentFailure::Incomplete(missing(opening.spec(), opening.have()));
+            return self.end(ctx, Phase::Failed, Notice::Failed { torrent: self.id, failure });
+        }
         let mut active = Box::new(Active::new(ctx, opening));
         ctx.notify(Notice::Checked {
             torrent: self.id,
@@ -408,6 +414,22 @@ impl Torrent {
         ctx.actions.push_back(Action::Disk(DiskJob::Close { torrent: self.id }));
         ctx.notify(notice);
     }
+}
+
+/// What is missing of a torrent of which we `have` this.
+fn missing(spec: &TorrentSpec, have: &Bitfield) -> Missing {
+    let mut missing = Missing { pieces: 0, files: Vec::new() };
+    for piece in spec.layout.pieces().filter(|piece| !have.has(*piece)) {
+        missing.pieces += 1;
+        let slices = spec.file_map.slices(spec.layout.piece_range(piece));
+        for slice in slices.filter(|slice| !slice.is_pad && slice.length > 0) {
+            match missing.files.last_mut() {
+                Some((file, bytes)) if *file == slice.file => *bytes += slice.length,
+                _ => missing.files.push((slice.file, slice.length)),
+            }
+        }
+    }
+    missing
 }
 
 /// How a dial ended without a new member.

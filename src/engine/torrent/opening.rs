@@ -131,7 +131,10 @@ impl Opening {
                 ctx.actions.push_back(Action::Disk(DiskJob::OpenElsewhere { torrent: self.id, because }));
                 return Step::Wait;
             }
-            DiskResult::Advanced { .. } | DiskResult::FileFinished { .. } | DiskResult::Closed { .. } => {}
+            DiskResult::Advanced { .. }
+            | DiskResult::FileFinished { .. }
+            | DiskResult::Settled { .. }
+            | DiskResult::Closed { .. } => {}
         }
         self.order_checks(ctx);
         if self.is_checking && self.jobs_out == 0 {
@@ -194,6 +197,7 @@ impl Opening {
             peers: 0,
             seeds: 0,
             known_peers: self.peers.len(),
+            swarm_seeds: 0,
             copies: 0.0,
             eta: None,
             waiting: None,

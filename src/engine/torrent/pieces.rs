@@ -185,6 +185,7 @@ impl Active {
             DiskResult::Opened { .. }
             | DiskResult::Checked { .. }
             | DiskResult::UnprovenFound { .. }
+            | DiskResult::Settled { .. }
             | DiskResult::Closed { .. } => {}
         }
         Ok(())

@@ -181,6 +181,7 @@ impl Active {
         if next < Instant::FAR {
             self.arm_sweep(next);
         }
+        self.review_shown(ctx);
         for connection in silent {
             self.leave(ctx, connection, CloseReason::Silent);
         }

@@ -94,7 +94,8 @@ impl Active {
     pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         let is_newcomer = peer.has.count() < allowed_fast::PIECES as u32;
-        let is_possible = peer.has_fast && peer.am_choking && !peer.wants_nothing();
+        let is_possible =
+            peer.has_fast && peer.am_choking && !peer.wants_nothing() && self.super_seed.is_none();
         if !is_possible
             || !is_newcomer
             || !peer.fast_offers.is_empty()
@@ -121,7 +122,10 @@ impl Active {
         connection: ConnectionId,
         request: BlockRequest,
     ) -> Outcome {
-        let is_possible = self.spec.layout.contains(request) && self.picker.have().has(request.piece);
+        let is_shown =
+            self.super_seed.as_ref().is_none_or(|shown| shown.has_shown(connection, request.piece));
+        let is_possible =
+            self.spec.layout.contains(request) && self.picker.have().has(request.piece) && is_shown;
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if !is_possible {
             peer.bad_requests += 1;

@@ -37,11 +37,18 @@ impl Active {
             peers: self.peers.len(),
             seeds: self.peers.values().filter(|peer| peer.is_seed()).count(),
             known_peers: self.peer_list.known(),
+            swarm_seeds: self.swarm_seeds(),
             copies: self.picker.copies(),
             eta: down.time_for(left.saturating_sub(partial)),
             waiting: self.stall_reason(now, down),
             peer_list,
         }
+    }
+
+    /// Seeds beside ourselves. A tracker counts us too once it has heard that we are one.
+    fn swarm_seeds(&self) -> usize {
+        let told = self.announcer.seeds() as usize;
+        told.saturating_sub(usize::from(self.is_complete())).max(self.seeds_met.len())
     }
 
     fn stall_reason(&self, now: Instant, down: ByteRate) -> Option<StallReason> {

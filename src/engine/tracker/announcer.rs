@@ -118,6 +118,11 @@ impl Announcer {
         }
     }
 
+    /// The most peers with everything that a tracker has counted in its last answer.
+    pub fn seeds(&self) -> u32 {
+        self.trackers.iter().map(|tracker| tracker.seeds).max().unwrap_or(0)
+    }
+
     /// The torrent has become complete in this run; the working tracker is told at once, others when they
     /// are next asked.
     pub fn on_complete(&mut self) {
@@ -341,6 +346,7 @@ impl Announcer {
                 if answer.tracker_id.is_some() {
                     route.tracker_id = answer.tracker_id;
                 }
+                tracker.seeds = answer.seeds.unwrap_or(0);
                 tracker.on_answer(now, answer.interval, answer.min_interval, &mut self.rng);
                 self.outputs.push_back(Pending::Output(TrackerOutput::Answered {
                     tracker: tracker.shown.clone(),

@@ -51,6 +51,8 @@ pub(super) struct Tracker {
     pub(super) is_tried: bool,
     /// The tracker's interval; steps of urgent announces grow up to it.
     pub(super) interval: Duration,
+    /// Peers with everything, as it said last.
+    pub(super) seeds: u32,
     failures: u32,
     is_near: bool,
     /// What the announce under way has come to so far.
@@ -97,6 +99,7 @@ impl Tracker {
             not_before: Instant::ZERO,
             due: Instant::ZERO,
             is_tried: false,
+            seeds: 0,
             interval: INTERVAL_UNTOLD,
             failures: 0,
             is_near: rule.is_some_and(|rule| rule.is_near),

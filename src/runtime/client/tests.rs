@@ -78,7 +78,15 @@ impl Pair {
         std::fs::write(dir.path().join("seed/payload"), &content).unwrap();
         let add = |client: &Client, target, peers| {
             let metainfo = metainfo.clone();
-            client.add(NewTorrent { metainfo, target, output: None, peers, trackers: Vec::new() });
+            client.add(NewTorrent {
+                metainfo,
+                target,
+                output: None,
+                peers,
+                trackers: Vec::new(),
+                seed_only: false,
+                super_seed: false,
+            });
         };
         let mut seed = client();
         add(&seed, Target { read_only: true, ..target(dir.path().join("seed")) }, Vec::new());
@@ -117,6 +125,7 @@ fn target(dir: PathBuf) -> Target {
         part_suffix: true,
         allocate: Allocate::Sparse,
         read_only: false,
+        lenient: false,
         reserve: 0,
         on_conflict: OnConflict::Keep,
     }

@@ -10,10 +10,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::door::fault::Call;
 use super::door::{Access, Door, Found, found};
@@ -32,6 +35,9 @@ use crate::runtime::state::{Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long whoever only reads waits for one who still writes.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,12 +75,33 @@ pub(super) struct Kept {
     journal: Option<Journal>,
     /// On the payload: for those with another state folder.
     lock: Option<Lock>,
-    /// Another process shares the payload, so nothing may be written.
+    /// The payload's lock is a shared one, so nothing may be written.
     is_shared: bool,
     /// Files that a run before a loss of power may have finished.
     perhaps_ours: BTreeSet<FileIndex>,
+    /// Nothing is written any more.
+    is_settled: bool,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
+}
+
+impl Kept {
+    /// Closes the journal when it says all that there will ever be to say.
+    fn close_if_done(&mut self) {
+        let is_done =
+            |journal: &Journal| !journal.is_failing() && journal.record().have == journal.record().durable;
+        if self.is_settled && self.journal.as_ref().is_some_and(is_done) {
+            self.journal = None;
+        }
+    }
+}
+
+/// What came of opening the journal.
+pub(super) struct Opened {
+    /// Whether an earlier run left something in it.
+    pub(super) is_known: bool,
+    /// Whether somebody else writes it, so that we do not.
+    pub(super) is_others: bool,
 }
 
 /// When to sync.
@@ -112,33 +139,40 @@ impl Payload {
         }
     }
 
-    /// Locks the journal and reads it. Whether an earlier run left something in it.
-    pub(super) fn open_journal(&self) -> Result<bool, DiskError> {
+    /// Locks the journal and reads it. Who `only_reads` the payload does without when somebody else has it.
+    pub(super) fn open_journal(&self, only_reads: bool) -> Result<Opened, DiskError> {
         let storage = &self.storage;
-        let state = storage.keeping.state.as_ref().filter(|_| !storage.target.read_only);
-        let Some((folder, hashes)) = state else { return Ok(false) };
+        let Some((folder, hashes)) = &storage.keeping.state else {
+            return Ok(Opened { is_known: false, is_others: false });
+        };
         let dir = std::fs::canonicalize(&storage.target.dir).unwrap_or_else(|_| storage.target.dir.clone());
         let place = [dir.as_os_str().as_encoded_bytes(), b"\0", storage.top().as_os_str().as_encoded_bytes()]
             .concat();
         let files = storage.files.len() as u32;
-        let opened = Journal::open(folder, hashes, &place, storage.layout.clone(), files);
+        let opened = Journal::open(folder, hashes, &place, storage.layout.clone(), files, only_reads);
         let opened = opened.map_err(|busy| self.busy(busy))?;
         if let Some(warning) = opened.warning {
             self.warn(warning);
         }
         let mut kept = self.kept();
-        (kept.journal, kept.is_shared) = (opened.journal, opened.is_shared);
-        Ok(opened.is_known)
+        kept.journal = opened.journal;
+        kept.is_shared = opened.is_shared;
+        Ok(Opened { is_known: opened.is_known, is_others: opened.is_shared })
     }
 
-    /// Locks the payload, by a file of it that is there.
-    pub(super) fn lock_payload(&self, door: &Door, file: FileIndex, name: Name) -> Result<(), DiskError> {
+    /// Locks the payload, by a file of it that is there: together with others who only read, or alone.
+    pub(super) fn lock_payload(
+        &self,
+        door: &Door,
+        file: FileIndex,
+        name: Name,
+        only_reads: bool,
+    ) -> Result<(), DiskError> {
         let fail = |error| self.storage.error("lock", file, name, &error);
-        let opened = self.open(door, file, name, Access::Read).map_err(fail)?;
-        let locked = if self.storage.target.read_only {
-            Lock::share_in(opened).map(|lock| (lock, true))
+        let locked = if only_reads {
+            self.share_payload(|| self.open(door, file, name, Access::Read).map_err(fail))?
         } else {
-            Lock::take_or_share(opened)
+            Lock::take_or_share(self.open(door, file, name, Access::Read).map_err(fail)?)
         };
         let (lock, is_shared) = locked.map_err(|busy| self.busy(busy))?;
         let mut kept = self.kept();
@@ -147,9 +181,28 @@ impl Payload {
         Ok(())
     }
 
-    /// An error when others share the payload.
+    /// Shares the payload's lock. Whoever has just made it complete holds it alone for a moment more.
+    fn share_payload(
+        &self,
+        open: impl Fn() -> Result<File, DiskError>,
+    ) -> Result<Result<(Lock, bool), Busy>, DiskError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match Lock::share_in(open()?) {
+                Err(_) if waited < PATIENCE => thread::sleep(PATIENCE / 10),
+                other => return Ok(other.map(|lock| (lock, true))),
+            }
+            waited += PATIENCE / 10;
+        }
+    }
+
+    /// Makes sure that nobody else uses the payload: an error when that is not so, or nothing may be written.
     pub(super) fn require_ours(&self) -> Result<(), DiskError> {
-        if self.kept().is_shared { Err(self.busy(Busy { pid: None })) } else { Ok(()) }
+        let mut kept = self.kept();
+        if kept.is_shared && !self.storage.target.read_only {
+            kept.is_shared = !kept.lock.as_ref().is_some_and(Lock::unshare);
+        }
+        if kept.is_shared { Err(self.busy(Busy { pid: None })) } else { Ok(()) }
     }
 
     /// Works out what may be relied on from what the journal says and which files were `found`, and goes on
@@ -158,7 +211,7 @@ impl Payload {
         &self,
         names: &mut Names,
         found: &[Option<Found>],
-        is_known: bool,
+        Opened { is_known, is_others }: Opened,
         existing: Existing,
     ) -> Result<Existing, DiskError> {
         let storage = &self.storage;
@@ -172,8 +225,7 @@ impl Payload {
             device,
         };
         let mut kept = self.kept();
-        if kept.is_shared && !storage.target.read_only {
-            // Whoever shares it writes nothing down.
+        if is_others {
             let record = kept.journal.take().map(|journal| journal.record().clone());
             let known = record.filter(|_| is_known).map(|record| scene(record.device).reliable(&record));
             return Ok(known.map_or(existing, |resume| Existing::Known(Box::new(resume))));
@@ -352,6 +404,7 @@ impl Payload {
             ));
         }
         self.append(&settled.facts);
+        self.kept().close_if_done();
     }
 
     /// Writes down facts that no file's time goes with.
@@ -391,22 +444,29 @@ impl Payload {
 
     /// Whether an earlier run has left something of the torrent under its present name.
     pub(super) fn is_remembered(&self) -> Result<bool, DiskError> {
-        let is_known = self.open_journal()?;
+        let opened = self.open_journal(false)?;
         let claims = self.kept().journal.as_ref().is_some_and(|journal| journal.record().claims_data());
         self.let_go();
-        Ok(is_known && claims)
+        Ok(opened.is_known && claims)
     }
 
-    /// Every piece is here and every file has its name: others may read the files too.
-    pub(super) fn share_if_complete(&self, names: &Names) {
-        let kept = self.kept();
-        let Some(journal) = &kept.journal else { return };
-        let is_final = |file| names.is_final(file) || !self.storage.is_on_disk(file);
-        if journal.record().have.is_full()
-            && (0..self.storage.files.len() as u32).map(FileIndex).all(is_final)
-        {
-            journal.share();
-            kept.lock.iter().for_each(Lock::share);
+    /// Nothing is written any more: others may read the files too. What is open is closed, but for what was read
+    /// last, so that a thousand torrents can be seeded; the lock lasts as long as the handle that it lies on.
+    pub(super) fn settle(self: &Arc<Self>) {
+        self.storage.names().settle();
+        let mut kept = self.kept();
+        kept.is_shared = true;
+        if let (Some(lock), Some(file)) = (kept.lock.take(), lock_carrier(&self.storage)) {
+            lock.share();
+            self.open_files.make_room();
+            self.open_files.insert((self.torrent, file), OpenFile::new(lock.into_file(), false));
+        }
+        kept.is_settled = true;
+        kept.close_if_done();
+        let is_open = kept.journal.is_some();
+        drop(kept);
+        if is_open {
+            self.sync_behind.wish(self, Due::AtOnce);
         }
     }
 

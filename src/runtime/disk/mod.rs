@@ -12,6 +12,7 @@ mod check;
 mod elsewhere;
 mod error;
 mod file_limit;
+mod find_data;
 mod keep;
 mod open_files;
 mod prepare;
@@ -28,6 +29,7 @@ mod tests;
 
 pub(super) use check::sha1_of_zeros;
 pub use file_limit::raise_file_limit;
+pub use find_data::has_data;
 pub use keep::{Keeping, Sync};
 pub use storage::Storage;
 pub(super) use storage::next_data;

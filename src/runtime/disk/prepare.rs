@@ -20,7 +20,9 @@ impl Payload {
         let mut names = storage.names();
         let Some(door) = names.door_if_any(storage)? else { return Ok(Existing::Nothing) };
         self.let_go();
-        let is_known = self.open_journal()?;
+        // Whoever has nothing to write need not wait for others of that kind.
+        let only_reads = storage.target.read_only || self.looks_complete(&mut names, &door)?;
+        let opened = self.open_journal(only_reads)?;
         let carrier = lock_carrier(storage);
         let mut seen = vec![None; storage.files.len()];
         let mut existing = Existing::Nothing;
@@ -36,7 +38,7 @@ impl Payload {
                 continue;
             };
             if carrier == Some(file) {
-                self.lock_payload(&door, file, name)?;
+                self.lock_payload(&door, file, name, only_reads)?;
             }
             if length == 0 {
                 self.require_empty(&door, file, name, found)?;
@@ -65,7 +67,7 @@ impl Payload {
             }
         }
         names.set_overlong(overlong);
-        let existing = self.resume(&mut names, &seen, is_known, existing)?;
+        let existing = self.resume(&mut names, &seen, opened, existing)?;
         if storage.target.read_only {
             return Ok(existing);
         }
@@ -114,20 +116,23 @@ impl Payload {
         }
         if storage.files[file.index()].executable {
             let open = self.open(&door, file, name, Access::Read).map_err(fail)?;
-            make_executable(&open).map_err(fail)?;
+            make_executable(&open).or_else(|error| self.excuse(error)).map_err(fail)?;
         }
         if name == Name::Part {
             let (from, to) = (storage.path(file, Name::Part), storage.path(file, Name::Final));
-            door.rename(from, to)
-                .or_else(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => self.take_place(&door, file),
-                    _ => Err(error),
-                })
+            let renamed = door.rename(from, to).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => self.take_place(&door, file),
+                _ => Err(error),
+            });
+            let is_renamed = renamed.is_ok();
+            renamed
+                .or_else(|error| self.excuse(error))
                 .map_err(|error| storage.error("rename to", file, Name::Final, &error))?;
-            names.set_name(file, Some(Name::Final));
-            names.mark_ours(file);
+            if is_renamed {
+                names.set_name(file, Some(Name::Final));
+                names.mark_ours(file);
+            }
         }
-        self.share_if_complete(&names);
         drop(names);
         if storage.keeping.sync == Sync::End {
             self.sync(file)?;
@@ -138,6 +143,27 @@ impl Payload {
             self.record_file(file);
         }
         Ok(())
+    }
+
+    /// Overlooks that a complete file cannot be changed, where it is enough that it can be read.
+    fn excuse(&self, error: io::Error) -> io::Result<()> {
+        let is_denied =
+            matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied);
+        if is_denied && self.storage.target.lenient { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether every file has its name, its length and all its space, so that most likely nothing is missing.
+    fn looks_complete(&self, names: &mut Names, door: &Arc<Door>) -> Result<bool, DiskError> {
+        for file in self.files_on_disk() {
+            let length = self.storage.length(file);
+            let Some((Name::Final, found)) = names.find(&self.storage, file)? else { return Ok(false) };
+            let is_whole = found.length == length
+                && (found.allocated >= length || self.held(door, file, Name::Final, found)?.space >= length);
+            if !is_whole {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Drops handles and what is known of names.
@@ -252,7 +278,7 @@ impl Payload {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(fail(error));
                         }
-                        _ => self.lock_payload(door, file, name)?,
+                        _ => self.lock_payload(door, file, name, false)?,
                     }
                     names.set_name(file, Some(name));
                     names.mark_ours(file);
@@ -286,5 +312,6 @@ fn changed(what: &str) -> io::Error {
 fn make_executable(file: &std::fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = file.metadata()?.permissions().mode() & 0o777;
-    file.set_permissions(std::fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+    let wanted = mode | (mode & 0o444) >> 2;
+    if wanted == mode { Ok(()) } else { file.set_permissions(std::fs::Permissions::from_mode(wanted)) }
 }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::door::fault::{Call, Faults};
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
-use super::keep::{Keeping, KeptCell};
+use super::keep::{Keeping, KeptCell, lock_carrier};
 use super::open_files::{OpenFile, OpenFiles};
 use super::sync_behind::SyncBehind;
 use super::target::{Allocate, FileSpec, Target, part_paths};
@@ -55,6 +55,8 @@ pub(super) struct Names {
     door: Option<Arc<Door>>,
     files: Vec<Known>,
     overlong: Vec<(PathBuf, u64)>,
+    /// Nothing is written any more, and folders are opened only as files are.
+    is_settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,6 +99,7 @@ impl Storage {
             door: None,
             files: vec![Known::default(); files.len()],
             overlong: Vec::new(),
+            is_settled: false,
         });
         let zeros = OnceLock::new();
         let (keeping, kept) = (Keeping::default(), KeptCell::default());
@@ -179,9 +182,13 @@ impl Names {
             return Ok(door.clone());
         }
         let dir = &storage.target.dir;
-        let door = Door::open(dir, !storage.target.read_only)
+        let door = Door::open(dir, !storage.target.read_only && !self.is_settled)
             .map_err(|error| disk_error("open the folder", dir, &error))?;
-        Ok(self.door.insert(Arc::new(door)).clone())
+        let door = Arc::new(door);
+        if !self.is_settled {
+            self.door = Some(door.clone());
+        }
+        Ok(door)
     }
 
     /// The door, or `None` when a storage that is only read has no folder.
@@ -262,9 +269,14 @@ impl Names {
         self.overlong = overlong;
     }
 
+    /// Nothing is written any more: lets go of the door.
+    pub(super) fn settle(&mut self) {
+        (self.door, self.is_settled) = (None, true);
+    }
+
     /// Forgets the door and all names.
     pub(super) fn clear(&mut self) {
-        self.door = None;
+        (self.door, self.is_settled) = (None, false);
         self.proof = Bitfield::empty(self.proof.len());
         self.files.fill(Known::default());
     }
@@ -296,7 +308,13 @@ impl Payload {
         };
         let door = names.door(&self.storage)?;
         match self.open(&door, file, name, Access::Read) {
-            Ok(opened) => Ok(Some(self.open_files.insert(key, OpenFile::new(opened, false)))),
+            Ok(opened) => {
+                if names.is_settled && lock_carrier(&self.storage) == Some(file) {
+                    // Whoever holds it alone by now is none of ours.
+                    let _ = opened.try_lock_shared();
+                }
+                Ok(Some(self.open_files.insert(key, OpenFile::new(opened, false))))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 names.set_name(file, None);
                 Ok(None)

@@ -18,6 +18,8 @@ pub struct Target {
     pub allocate: Allocate,
     /// Nothing is created, written, renamed or resized: for `verify` and for pure seeding.
     pub read_only: bool,
+    /// A complete file that cannot get its final name, or the right to be executed, is served as it is.
+    pub lenient: bool,
     /// Bytes to leave free on the disk.
     pub reserve: u64,
     /// What becomes of data that was there before.

@@ -317,6 +317,12 @@ impl Shared {
                 let result = self.known(torrent).and_then(|payload| payload.finish_file(file));
                 DiskResult::FileFinished { torrent, file, result }
             }
+            DiskJob::Settle { torrent } => {
+                if let Some(payload) = self.payload(torrent) {
+                    payload.settle();
+                }
+                DiskResult::Settled { torrent }
+            }
             DiskJob::Close { torrent } => {
                 if let Some(payload) = self.payload(torrent) {
                     payload.close();

@@ -31,7 +31,8 @@ pub struct Journal {
     file: Option<File>,
     failed: Option<Instant>,
     complained: Option<Instant>,
-    lock: Lock,
+    /// Held as long as this is.
+    _lock: Option<Lock>,
 }
 
 /// A journal that was opened.
@@ -41,20 +42,22 @@ pub struct Opened {
     pub journal: Option<Journal>,
     /// Whether an earlier run left something in it.
     pub is_known: bool,
-    /// Whether others, who only read, have it too: nothing may be written then.
+    /// Whether somebody else has it too: nothing may be written to it then.
     pub is_shared: bool,
     /// What people should know.
     pub warning: Option<String>,
 }
 
 impl Journal {
-    /// Opens the journal of the torrent `hashes` at the place `target` (any bytes that name it), in `folder`.
+    /// Opens the journal of the torrent `hashes` at the place `target` (any bytes that name it), in `folder`. Who
+    /// `only_reads` the target gets on beside whoever else does.
     pub fn open(
         folder: &Path,
         hashes: &InfoHashes,
         target: &[u8],
         layout: Arc<Layout>,
         files: u32,
+        only_reads: bool,
     ) -> Result<Opened, Busy> {
         let hash = hashes.wire();
         let place = digest::sha1(target).to_string();
@@ -71,13 +74,18 @@ impl Journal {
             Ok(file) => file,
             Err(error) => return Ok(without("use", error)),
         };
-        let (mut lock, is_shared) = Lock::take_or_share(lock_file)?;
-        if !is_shared {
-            lock.sign();
-        }
+        let (lock, is_shared) = match Lock::take_or_share(lock_file) {
+            Ok((mut lock, false)) => {
+                lock.sign();
+                (Some(lock), false)
+            }
+            Ok((lock, true)) => (Some(lock), true),
+            Err(_) if only_reads => (None, true),
+            Err(busy) => return Err(busy),
+        };
         let identity = digest::sha1(&[&hash.0[..], target].concat()).0;
         let ledger = Ledger::new(identity, layout, files);
-        let mut journal = Journal { path, ledger, file: None, failed: None, complained: None, lock };
+        let mut journal = Journal { path, ledger, file: None, failed: None, complained: None, _lock: lock };
         let (is_known, warning) = match folder::read(&journal.path) {
             Ok(None) => (false, None),
             Ok(Some(bytes)) => match journal.ledger.read(&bytes) {
@@ -144,10 +152,5 @@ impl Journal {
     /// Whether the last facts are not written down.
     pub(in crate::runtime) fn is_failing(&self) -> bool {
         self.failed.is_some()
-    }
-
-    /// From here on, others may use the target too, as long as they only read.
-    pub(in crate::runtime) fn share(&self) {
-        self.lock.share();
     }
 }

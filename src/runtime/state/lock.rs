@@ -53,6 +53,17 @@ impl Lock {
         // It stays ours alone then, which is safe.
         let _ = self.file.try_lock_shared();
     }
+
+    /// Takes alone what was shared so far, if nobody else shares it. Of two who try at once, one gets it.
+    pub fn unshare(&self) -> bool {
+        // Where there are no locks, nobody is in the way.
+        !matches!(self.file.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The file that the lock lies on, and lies on for as long as that is open.
+    pub fn into_file(self) -> File {
+        self.file
+    }
 }
 
 /// The list of locks is not read in one piece: while others lock and unlock, a line can slip through.

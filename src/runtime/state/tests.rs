@@ -21,7 +21,7 @@ fn open(folder: &Path) -> Opened {
 
 fn open_as(folder: &Path, torrent: u8) -> Result<Opened, Busy> {
     let hashes = InfoHashes { v1: Some(Sha1Hash([torrent; 20])), v2: None };
-    Journal::open(folder, &hashes, b"/downloads/x", layout(), 3)
+    Journal::open(folder, &hashes, b"/downloads/x", layout(), 3, false)
 }
 
 fn file(folder: &Path) -> PathBuf {

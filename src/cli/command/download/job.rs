@@ -1,11 +1,15 @@
 //! One target on its way from the command line to its end.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use crate::base::time::Duration;
 use crate::cli::exit_code::ExitCode;
 use crate::engine::order::TorrentId;
 use crate::engine::snapshot::TorrentSnapshot;
 use crate::metainfo::Metainfo;
 
+use super::goals::Service;
 use super::patience::Patience;
 
 /// One target.
@@ -15,6 +19,8 @@ pub(super) struct Job {
     pub(super) name: String,
     /// Where it is.
     pub(super) state: State,
+    /// The folder that its torrent file lies in.
+    pub(super) folder: Option<PathBuf>,
     /// What the client said of it last.
     pub(super) snapshot: Option<TorrentSnapshot>,
 }
@@ -29,7 +35,7 @@ pub(super) enum State {
     /// The client has it.
     Active(Active),
     /// It is complete, and stays to seed.
-    Seeding(TorrentId),
+    Seeding(TorrentId, Service),
     /// It is over.
     Ended(ExitCode),
 }
@@ -43,6 +49,8 @@ pub(super) struct Active {
     pub(super) since: Duration,
     /// When it is given up.
     pub(super) patience: Patience,
+    /// The torrent, if what is missing of it is to be told by name.
+    pub(super) metainfo: Option<Arc<Metainfo>>,
 }
 
 impl Job {
@@ -50,7 +58,7 @@ impl Job {
     pub(super) fn torrent(&self) -> Option<TorrentId> {
         match &self.state {
             State::Active(active) => Some(active.torrent),
-            State::Seeding(torrent) => Some(*torrent),
+            State::Seeding(torrent, _) => Some(*torrent),
             _ => None,
         }
     }
@@ -62,18 +70,18 @@ impl Job {
 
     /// Whether it has reached its goal.
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, State::Seeding(_) | State::Ended(ExitCode::Ok))
+        matches!(self.state, State::Seeding(..) | State::Ended(ExitCode::Ok))
     }
 
     /// Whether it has neither reached its goal nor failed.
     pub(super) fn is_pending(&self) -> bool {
-        !matches!(self.state, State::Seeding(_) | State::Ended(_))
+        !matches!(self.state, State::Seeding(..) | State::Ended(_))
     }
 
     /// What it adds to the exit code.
     pub(super) fn code(&self) -> ExitCode {
         match self.state {
-            State::Seeding(_) => ExitCode::Ok,
+            State::Seeding(..) => ExitCode::Ok,
             State::Ended(code) => code,
             // The run ended before it: only a signal does that, and a signal has a code of its own.
             _ => ExitCode::Error,

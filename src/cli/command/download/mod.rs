@@ -3,13 +3,14 @@
 //! The engine decides everything about a torrent. Here is decided what a person's run is: which targets run
 //! at a time, what is said, when to give up, and the exit code. `demo` runs the very same [`download`].
 
+mod goals;
 mod job;
 mod patience;
 mod run;
 mod words;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::time::timeout;
 
@@ -40,6 +41,8 @@ pub struct Source {
     pub shown: String,
     /// The torrent, or where to get it.
     pub content: Content,
+    /// The folder that its torrent file lies in: what is seeded may be there too.
+    pub folder: Option<PathBuf>,
 }
 
 /// The torrent of a target.
@@ -92,15 +95,18 @@ fn source(target: Target, dir: &Path) -> Source {
         let content = metainfo
             .map_err(|error| refused(&error))
             .map_or_else(Content::Refused, |metainfo| Content::Torrent(Box::new(metainfo)));
-        Source { shown, content }
+        Source { shown, content, folder: None }
     };
     match target {
-        Target::Url(url) => Source { shown: escape(&without_secrets(&url)), content: Content::Url(url) },
+        Target::Url(url) => {
+            Source { shown: escape(&without_secrets(&url)), content: Content::Url(url), folder: None }
+        }
         Target::Bytes(bytes) => loaded("-".to_owned(), torrent_file::parse(&bytes, "-")),
         Target::File(path) => {
             let shown = path.strip_prefix(dir).unwrap_or(&path);
             let shown = escape_bytes(shown.as_os_str().as_encoded_bytes());
-            loaded(shown, torrent_file::load(&path))
+            let folder = path.parent().map(Path::to_owned);
+            Source { folder, ..loaded(shown, torrent_file::load(&path)) }
         }
     }
 }

@@ -7,22 +7,23 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use super::goals::Service;
 use super::job::{Active, Job, State};
 use super::patience::{GivenUp, Patience};
-use super::words::{Teller, done, failed, torrent_of};
+use super::words::{Teller, done, failed, missing_files, torrent_of};
 use super::{Content, Source, look_up};
 use crate::base::limit;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::interrupts::{Interrupt, Interrupts};
-use crate::cli::output::escape::{escape, escape_sentence};
+use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::format;
 use crate::cli::output::progress::{Progress, Tally, View};
 use crate::cli::output::screen::{Mode, Paint, Screen};
 use crate::cli::settings::Settings;
 use crate::cli::torrent_file;
-use crate::engine::notice::Notice;
+use crate::engine::notice::{Notice, TorrentFailure};
 use crate::engine::order::TorrentId;
 use crate::engine::snapshot::Detail;
 use crate::metainfo::Metainfo;
@@ -100,7 +101,12 @@ impl Run {
 
     fn add_source(&mut self, source: Source) {
         let index = self.jobs.len();
-        self.jobs.push(Job { name: source.shown, state: State::Fetching, snapshot: None });
+        self.jobs.push(Job {
+            name: source.shown,
+            state: State::Fetching,
+            folder: source.folder,
+            snapshot: None,
+        });
         match source.content {
             Content::Torrent(metainfo) => self.queue(index, *metainfo),
             Content::Refused(error) => self.fail(index, &error),
@@ -169,11 +175,19 @@ impl Run {
                 let size = format::bytes(metainfo.total_size);
                 self.screen.say(&format!("{}: {size} in {}", job.name, format::count(files, "file")));
             }
-            let torrent = self.client.add(self.settings.new_torrent(*metainfo, &self.peers));
+            let mut new = self.settings.new_torrent(*metainfo, &self.peers);
+            if let Some(folder) = job.folder.as_ref().filter(|_| self.settings.seeding.is_wanted())
+                && new.look_in(folder)
+            {
+                let folder = escape_bytes(folder.as_os_str().as_encoded_bytes());
+                self.screen.detail(&format!("{}: its data is in {folder}", job.name));
+            }
+            let metainfo = self.settings.seeding.seed_only.then(|| new.metainfo.clone());
+            let torrent = self.client.add(new);
             let since = self.start.elapsed();
             active += 1;
             self.by_torrent.insert(torrent, index);
-            job.state = State::Active(Active { torrent, since, patience: Patience::new(since) });
+            job.state = State::Active(Active { torrent, since, patience: Patience::new(since), metainfo });
         }
     }
 
@@ -224,7 +238,12 @@ impl Run {
         match notice {
             Notice::Complete { .. } => self.complete(index, torrent).await,
             Notice::Failed { failure, .. } => {
-                let error = failed(&self.jobs[index].name, &failure);
+                let job = &self.jobs[index];
+                if let (TorrentFailure::Incomplete(missing), State::Active(active)) = (&failure, &job.state) {
+                    let lines = active.metainfo.iter().flat_map(|metainfo| missing_files(missing, metainfo));
+                    lines.for_each(|line| self.screen.say(&line));
+                }
+                let error = failed(&job.name, &failure);
                 self.client.stop(torrent);
                 self.fail(index, &error);
                 self.start_queued();
@@ -255,8 +274,9 @@ impl Run {
         let time = now.saturating_sub(began);
         let text = job.snapshot.as_ref().map_or("done".to_owned(), |torrent| done(torrent, time));
         self.screen.say(&format!("{}: {}", job.name, self.screen.painted(Paint::Green, &text)));
-        if self.settings.seed {
-            job.state = State::Seeding(torrent);
+        if self.settings.seeding.is_wanted() {
+            let uploaded = job.snapshot.as_ref().map_or(0, |torrent| torrent.uploaded);
+            job.state = State::Seeding(torrent, Service::new(now, uploaded));
         } else {
             job.state = State::Ended(ExitCode::Ok);
             self.client.stop(torrent);
@@ -271,7 +291,15 @@ impl Run {
         for index in 0..self.jobs.len() {
             let job = &mut self.jobs[index];
             let given_up = match (&mut job.state, &job.snapshot) {
-                (State::Seeding(_) | State::Ended(_), _) => None,
+                (State::Seeding(torrent, service), Some(seen)) => {
+                    if let Some(met) = service.check(now, seen, &self.settings.seeding) {
+                        self.screen.say(&format!("{}: seeded: {met}", job.name));
+                        self.client.stop(*torrent);
+                        job.state = State::Ended(ExitCode::Ok);
+                    }
+                    None
+                }
+                (State::Seeding(..) | State::Ended(_), _) => None,
                 _ if timeout.is_some() => timeout.map(GivenUp::Timeout),
                 (State::Active(active), Some(torrent)) => {
                     let limits = &self.settings.giving_up;
@@ -331,7 +359,9 @@ impl Run {
     ) -> Result<ExitCode, CliError> {
         self.progress.clear();
         let (_, tally) = views(&self.jobs);
-        let is_unfinished = self.jobs.iter().any(Job::is_pending);
+        let is_unfinished = self.jobs.iter().any(|job| {
+            job.is_pending() || self.settings.seeding.has_goal() && matches!(job.state, State::Seeding(..))
+        });
         let code = match signal {
             Some(code) if is_unfinished => code,
             _ => ExitCode::of_all(self.jobs.iter().map(Job::code)),

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::index::FileIndex;
 use crate::base::limit;
 use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::Screen;
-use crate::cli::output::escape::escape_sentence;
+use crate::cli::output::escape::{escape, escape_sentence};
 use crate::cli::output::format;
 use crate::engine::disk_job::DiskErrorKind;
-use crate::engine::notice::{Notice, TorrentFailure};
+use crate::engine::notice::{Missing, Notice, TorrentFailure};
 use crate::engine::order::TorrentId;
 use crate::engine::snapshot::TorrentSnapshot;
+use crate::metainfo::Metainfo;
 
 /// Trackers that are complained about in a run without `-v`: a list of dead trackers is nothing to act on.
 const COMPLAINTS: usize = 5;
+
+/// Files that are named when they lack something.
+const FILES_NAMED: usize = 100;
 
 /// Says notices, each complaint once.
 #[derive(Debug, Default)]
@@ -112,6 +117,14 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
             DiskErrorKind::Other => ExitCode::Io,
         },
         TorrentFailure::Duplicate => ExitCode::Error,
+        TorrentFailure::Incomplete(missing) => {
+            let pieces = pieces_in_words(missing.pieces);
+            return CliError::new(
+                ExitCode::Corrupt,
+                format!("{name}: {pieces} {} missing or bad", if missing.pieces == 1 { "is" } else { "are" }),
+            )
+            .with_hint("--seed in place of --seed-only downloads what is missing");
+        }
     };
     let error = CliError::new(code, format!("{name}: {}", escape_sentence(&failure.to_string())));
     match code {
@@ -121,6 +134,20 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
         }
         _ => error,
     }
+}
+
+/// A line for each file that lacks something, and one for those that are too many to name.
+pub(super) fn missing_files(missing: &Missing, metainfo: &Metainfo) -> Vec<String> {
+    let line = |(file, bytes): &(FileIndex, u64)| {
+        let file = metainfo.files.get(file.index())?;
+        let (path, bytes) = (metainfo.path_of(file), format::part_of(*bytes, file.length));
+        Some(format!("not here or not right: {} ({bytes})", escape(&path)))
+    };
+    let mut lines: Vec<String> = missing.files.iter().take(FILES_NAMED).filter_map(line).collect();
+    if let Some(more) = missing.files.len().checked_sub(FILES_NAMED).filter(|more| *more > 0) {
+        lines.push(format!("not here or not right: {} more", format::count(more, "file")));
+    }
+    lines
 }
 
 /// Which torrent a notice is about.

@@ -107,6 +107,7 @@ pub(super) fn target(dir: &Path) -> Target {
         part_suffix: true,
         allocate: Allocate::Sparse,
         read_only: false,
+        lenient: false,
         reserve: 0,
         on_conflict: OnConflict::Keep,
     }

@@ -265,6 +265,7 @@ fn a_complete_payload_is_shared_by_those_who_only_read() {
     let setting = Setting::new();
     let (first, _) = setting.start();
     first.download(&setting.sample);
+    first.run(DiskJob::Settle { torrent: TORRENT });
     let (second, existing) = setting.start();
     assert_eq!(known(existing).have.count(), 6);
     let third = Disk::new(setting.sample.storage(target(&setting.data())));
@@ -275,4 +276,53 @@ fn a_complete_payload_is_shared_by_those_who_only_read() {
         assert_eq!(error.kind, DiskErrorKind::Busy);
     }
     drop(first);
+}
+
+#[test]
+fn of_those_who_begin_to_seed_at_once_one_writes_down_and_none_waits() {
+    let setting = Setting::new();
+    setting.sample.put(&setting.data());
+    let (first, existing) = setting.start();
+    assert_eq!(existing, Ok(Existing::Something));
+    let (second, existing) = setting.start();
+    assert_eq!(existing, Ok(Existing::Something));
+    for disk in [&second, &first] {
+        assert_eq!(disk.check(0..6).unwrap().len(), 6);
+        disk.run(DiskJob::Settle { torrent: TORRENT });
+    }
+    drop((first, second));
+    assert_eq!(known(setting.start().1).have.count(), 6);
+}
+
+#[test]
+fn what_looks_complete_and_is_not_is_mended_by_whoever_is_alone() {
+    let setting = Setting::new();
+    setting.sample.put(&setting.data());
+    let path = setting.data().join("t").join(setting.sample.files[0].path.file_name().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let disks = [setting.start().0, setting.start().0];
+    for disk in &disks {
+        assert_eq!(disk.check(0..6).unwrap(), [1, 2, 3, 4, 5]);
+    }
+    let mend = |disk: &Disk| disk.advance(setting.sample.job(0, setting.sample.all_blocks(0))).1;
+    assert_eq!(mend(&disks[0]).unwrap_err().kind, DiskErrorKind::Busy);
+    let [first, second] = disks;
+    first.run(DiskJob::Close { torrent: TORRENT });
+    assert!(matches!(mend(&second), Ok(Some(Verdict::Passed { .. }))));
+}
+
+#[test]
+fn what_may_only_be_read_is_remembered_too() {
+    let setting = Setting::new();
+    setting.sample.put(&setting.data());
+    let read_only = || Disk::new(setting.storage(Target { read_only: true, ..target(&setting.data()) }));
+    let disk = read_only();
+    assert_eq!(disk.open(), Ok(Existing::Something));
+    assert_eq!(disk.check(0..6).unwrap().len(), 6);
+    drop(disk);
+    let disk = read_only();
+    assert_eq!(known(disk.open()).have.count(), 6);
+    assert!(disk.advance(setting.sample.job(0, setting.sample.all_blocks(0))).1.is_err());
 }

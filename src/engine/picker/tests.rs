@@ -385,7 +385,8 @@ fn a_very_fast_peer_works_on_several_long_pieces_a_run_of_each_in_turn() {
     }
     let starts = |runs: &[&[(u32, u32)]]| runs.iter().map(|run| run[0]).collect::<Vec<_>>();
     let (mut first, mut second) = (starts(&runs[..3]), starts(&runs[3..]));
-    (first.sort_unstable(), second.sort_unstable());
+    first.sort_unstable();
+    second.sort_unstable();
     let pieces: Vec<u32> = first.iter().map(|start| start.0).collect();
     assert!(pieces.is_sorted_by(|a, b| a < b), "{pieces:?}");
     assert_eq!(first, pieces.iter().map(|piece| (*piece, 0)).collect::<Vec<_>>());

@@ -1,32 +1,36 @@
-//! A network namespace with one cable to ours, for a client that takes no peers on loopback. Needs root.
+//! A network namespace with one cable to ours, for clients that take no peers on loopback, and for networks that fail.
+//! Needs root.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gone when dropped, with its cable.
 pub(crate) struct Namespace {
     name: String,
-    inner: Ipv4Addr,
+    /// Its network's address; `outside` is the first one in it, `inside` the second or third.
+    network: u32,
 }
 
 impl Namespace {
-    /// An error says what the system did not allow. One per process: name and addresses come from its id.
+    /// An error says what the system did not allow. Names and addresses come from the process's id and a count.
     pub(crate) fn create() -> Result<Namespace, String> {
-        let id = std::process::id();
-        let name = format!("btget{id}");
-        // 198.18.0.0/15 is set aside for tests of networks, so nothing real is hidden by it.
-        let network = |host: u32| Ipv4Addr::from_bits(0xc612_0000 | (id % 0x7fff) << 2 | host);
-        let [outer, inner] = [network(1), network(2)];
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("btget{id}{}", char::from(b'a' + count as u8 % 26));
+        // 198.18.0.0/15 is set aside for tests of networks, so nothing real is hidden by it. The first half of the
+        // number is the process's, so that those of two processes are seldom the same.
+        let network = 0xc612_0000 | (id.wrapping_mul(8).wrapping_add(count) % 0x3fff) << 3;
+        let namespace = Namespace { name, network };
+        let (name, outside, inside) = (&namespace.name, namespace.outside(), namespace.inside(2));
         ip(&format!("netns add {name}"))?;
-        let namespace = Namespace { name, inner };
-        let name = &namespace.name;
         ip(&format!("link add {name} type veth peer name cable netns {name}"))?;
-        ip(&format!("addr add {outer}/30 dev {name}"))?;
+        ip(&format!("addr add {outside}/29 dev {name}"))?;
         ip(&format!("link set {name} up"))?;
-        ip(&format!("-n {name} addr add {inner}/30 dev cable"))?;
+        ip(&format!("-n {name} addr add {inside}/29 dev cable"))?;
         ip(&format!("-n {name} link set cable up"))?;
         ip(&format!("-n {name} link set lo up"))?;
-        ip(&format!("-n {name} route add default via {outer}"))?;
+        ip(&format!("-n {name} route add default via {outside}"))?;
         Ok(namespace)
     }
 
@@ -36,8 +40,35 @@ impl Namespace {
     }
 
     /// Where we reach a port inside.
+    #[allow(dead_code, reason = "not every test binary runs servers inside")]
     pub(crate) fn address(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.inner.into(), port)
+        SocketAddr::new(self.inside(2).into(), port)
+    }
+
+    /// Our end of the cable.
+    pub(crate) fn outside(&self) -> Ipv4Addr {
+        self.inside(1)
+    }
+
+    /// Does something to the network inside, such as `link set cable down`.
+    #[allow(dead_code, reason = "not every test binary breaks networks")]
+    pub(crate) fn ip(&self, arguments: &str) {
+        if let Err(why) = ip(&format!("-n {} {arguments}", self.name)) {
+            panic!("{why}");
+        }
+    }
+
+    /// Takes the address inside away and gives it another one.
+    #[allow(dead_code, reason = "not every test binary breaks networks")]
+    pub(crate) fn change_address(&self) -> IpAddr {
+        let (old, new) = (self.inside(2), self.inside(3));
+        self.ip(&format!("addr del {old}/29 dev cable"));
+        self.ip(&format!("addr add {new}/29 dev cable"));
+        new.into()
+    }
+
+    fn inside(&self, host: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.network | host)
     }
 }
 

@@ -16,6 +16,9 @@ const INTERVAL_UNTOLD: Duration = Duration::from_secs(30 * 60);
 /// Longest wait after failures in a row.
 const BACKOFF_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// A tracker is not asked again sooner, whatever the cause.
+const HURRIED_GAP: Duration = Duration::from_secs(10);
+
 /// Where a tracker stands after its last announce. Changed only in this file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
@@ -45,6 +48,8 @@ pub(super) struct Tracker {
     pub(super) routes: [Route; 2],
     /// No announce before this, but to tell `completed` or `stopped`.
     pub(super) not_before: Instant,
+    /// No announce before this, even if a person or the network gives cause for one.
+    floor: Instant,
     /// The next announce when nothing is urgent.
     pub(super) due: Instant,
     /// Asked in the round under way.
@@ -95,6 +100,7 @@ impl Tracker {
             standing: if rule.is_some() { Standing::Untried } else { Standing::Unusable },
             routes: [Route::default(), Route::default()],
             not_before: Instant::ZERO,
+            floor: Instant::ZERO,
             due: Instant::ZERO,
             is_tried: false,
             interval: INTERVAL_UNTOLD,
@@ -134,6 +140,7 @@ impl Tracker {
         self.failures = 0;
         self.interval = interval;
         self.not_before = now + gap;
+        self.floor = now + HURRIED_GAP;
         self.due = now + spread(interval, rng).max(gap);
     }
 
@@ -151,7 +158,16 @@ impl Tracker {
         };
         let wait = spread(self.backoff(), rng).max(told);
         self.not_before = self.not_before.max(now + wait);
+        self.floor = now + told.max(HURRIED_GAP);
         self.due = self.not_before;
+    }
+
+    /// There is cause to ask it at `soon`, or as soon after that as may be. What is overdue waits for then, too.
+    pub(super) fn hurry(&mut self, now: Instant, soon: Instant) {
+        let at = soon.max(self.floor);
+        for time in [&mut self.not_before, &mut self.due] {
+            *time = if *time <= now { at } else { at.min(*time) };
+        }
     }
 
     /// 17 s, 55 s, 2 min, ... an hour: 5 + 12.5 n². A tracker on this machine or site, which is likely to be

@@ -1,6 +1,7 @@
 //! An error as a person sees it: what went wrong with which input, what to do, and the exit code.
 
 use std::fmt;
+use std::io;
 
 use super::exit_code::ExitCode;
 
@@ -25,6 +26,18 @@ impl CliError {
     /// A mistake on the command line.
     pub fn usage(message: impl Into<String>) -> CliError {
         CliError::new(ExitCode::Usage, message)
+    }
+
+    /// The system refuses what it takes to start.
+    pub fn cannot_start(code: ExitCode, why: &dyn fmt::Display, error: &io::Error) -> CliError {
+        let refused = CliError::new(code, format!("cannot start: {why}"));
+        match error.raw_os_error() {
+            #[cfg(unix)]
+            Some(number) if number == rustix::io::Errno::MFILE.raw_os_error() => {
+                refused.with_hint("more files have to be open than is allowed: see ulimit -n")
+            }
+            _ => refused,
+        }
     }
 
     /// The same error with a word on what to do.

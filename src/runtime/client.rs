@@ -239,6 +239,11 @@ impl Client {
         self.notices.next().await
     }
 
+    /// The next notice, if there is one already.
+    pub fn ready_notice(&mut self) -> Option<Notice> {
+        self.notices.ready()
+    }
+
     /// Stops every torrent, tells the trackers, and ends; within `within`, whatever does not answer.
     pub async fn shut_down(mut self, within: Duration) {
         let snapshot = self.snapshot(Detail::Totals).await;

@@ -69,6 +69,11 @@ impl Drop for End {
 }
 
 impl Listener {
+    /// The next notice, if there is one.
+    pub(crate) fn ready(&self) -> Option<Notice> {
+        self.0.lock().pop()
+    }
+
     /// The next notice; `None` once there will be no more. May be dropped while it waits.
     pub(crate) async fn next(&self) -> Option<Notice> {
         loop {

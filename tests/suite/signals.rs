@@ -36,7 +36,8 @@ fn end(btget: &mut Btget, signal: &str) -> (i32, Duration) {
 fn an_interrupt_at_any_moment_ends_it_within_two_seconds_and_loses_nothing() {
     let rounds: u32 = std::env::var("BTGET_SIGNAL_ROUNDS").map_or(10, |text| text.parse().expect("a number"));
     let setting = Setting::new(Payload::single("interrupted", 24 << 20, 64 << 10));
-    let seed = setting.seed(Duration::from_millis(3));
+    // Slow enough for so many rounds.
+    let seed = setting.seed(Duration::from_millis(u64::from(3 + rounds / 8)));
     // The first answers once and then never again: it is to be told that we leave. The second never answers.
     let first = HttpServer::start(Ipv4Addr::LOCALHOST, |_, path| path.contains("event=started").then(nobody));
     let second = HttpServer::start(Ipv4Addr::LOCALHOST, |_, _| None);

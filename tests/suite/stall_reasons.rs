@@ -61,8 +61,11 @@ fn told_of(trackers: &[&str], peers: &[SocketAddr], reason: &str) -> StallReason
     waits_for(&mut swarm, host, reason)
 }
 
+/// Has somebody give the reason of this name.
+type Provocation = fn(&str) -> StallReason;
+
 /// Each reason, and who gives it.
-const TABLE: &[(&str, fn(&str) -> StallReason)] = &[
+const TABLE: &[(&str, Provocation)] = &[
     ("no-trackers", |reason| told_of(&[], &[], reason)),
     ("tracker-refused", |reason| leecher_waits(Scenario::new(1).tracker(TrackerMode::Refuses), reason)),
     ("no-peers-found", |reason| {

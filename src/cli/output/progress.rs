@@ -269,6 +269,31 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_to_wait_is_shown_in_bars_and_in_lines_in_the_same_words() {
+        let reasons = [
+            StallReason::NoTrackers,
+            StallReason::TrackerRefused,
+            StallReason::NoPeersFound,
+            StallReason::NoneConnectable,
+            StallReason::AllChokeUs,
+            StallReason::MissingPieces { pieces: 2, copies: 0.5 },
+            StallReason::PeersSilent,
+            StallReason::DiskSlow,
+            StallReason::DiskFull { free: Some(1), needed: 2 },
+            StallReason::LimitedByUser,
+        ];
+        assert_eq!(reasons.map(|reason| reason.name()), StallReason::NAMES);
+        for reason in reasons {
+            let waiting = TorrentSnapshot { waiting: Some(reason), ..snapshot(Phase::Downloading) };
+            let words = format!("waiting: {reason}");
+            assert_eq!(lines_of(&[(0, &waiting), (2, &waiting)]), [format!("x: {words}")]);
+            let (screen, _) = screen(&[], false, false);
+            let bar = with_bar(&screen, &StatusLine::new("x", &waiting), &waiting, 100);
+            assert!(bar.contains(&words), "{bar}");
+        }
+    }
+
+    #[test]
     fn while_nothing_changes_there_is_a_line_a_minute() {
         let flowing = snapshot(Phase::Downloading);
         let steps: Vec<_> = (0..=190).map(|second| (second, &flowing)).collect();

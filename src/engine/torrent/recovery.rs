@@ -49,7 +49,7 @@ impl Active {
         for peer in self.peers.values_mut() {
             let heard_at = peer.last_received + ctx.settings.peer_timeout;
             if heard_at < ctx.now + GRACE {
-                peer.last_received = peer.last_received + (ctx.now + GRACE).since(heard_at);
+                peer.last_received += (ctx.now + GRACE).since(heard_at);
             }
             peer.requests.excuse(ctx.now);
         }

@@ -250,6 +250,30 @@ mod tests {
     }
 
     #[test]
+    fn with_cause_it_is_asked_sooner_but_never_at_once() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        let mut rng = Rng::from_number(1);
+        let mut answered = tracker(false);
+        answered.on_answer(at(0), Some(Duration::from_secs(1800)), Some(Duration::from_secs(900)), &mut rng);
+        answered.hurry(at(1), at(1));
+        assert_eq!((answered.not_before, answered.due), (at(10), at(10)));
+        answered.hurry(at(2), at(4));
+        assert_eq!(answered.due, at(10));
+        let put_off = Failure {
+            reason: String::new(),
+            refused: true,
+            retry: Some(RetryIn::After(Duration::from_secs(600))),
+        };
+        let mut failed = tracker(false);
+        failed.on_failure(at(0), &put_off, &mut rng);
+        failed.hurry(at(1), at(1));
+        assert_eq!(failed.not_before, at(600), "it said when it may be asked again");
+        // What is overdue waits for the moment that was chosen.
+        failed.hurry(at(700), at(703));
+        assert_eq!((failed.not_before, failed.due), (at(703), at(703)));
+    }
+
+    #[test]
     fn intervals_are_held_within_bounds() {
         let mut rng = Rng::from_number(1);
         for (interval, min, soonest, due) in [

@@ -281,6 +281,10 @@ impl Run {
 
     async fn on_tick(&mut self) {
         self.look().await;
+        // What led to this is said before what follows from it.
+        while let Some(notice) = self.client.ready_notice() {
+            self.on_notice(notice).await;
+        }
         let now = self.now();
         let timeout = self.settings.giving_up.timeout.filter(|limit| now >= *limit);
         for index in 0..self.jobs.len() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::exit_code::ExitCode;
+use crate::runtime::client::ClientError;
 
 /// Why the program, or one of its targets, ends without having reached its goal. Its text is ready to be
 /// shown: what came from strangers in it is escaped already.
@@ -45,6 +46,15 @@ impl CliError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> CliError {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(refused: ClientError) -> CliError {
+        match &refused {
+            ClientError::Listen { error, .. } => CliError::cannot_start(ExitCode::Network, &refused, error),
+            ClientError::Start(error) => CliError::cannot_start(ExitCode::Error, error, error),
+        }
     }
 }
 

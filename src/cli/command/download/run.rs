@@ -27,7 +27,7 @@ use crate::engine::order::TorrentId;
 use crate::engine::snapshot::Detail;
 use crate::metainfo::Metainfo;
 use crate::metainfo::safe_path::PART_SUFFIX;
-use crate::runtime::client::{Client, ClientError};
+use crate::runtime::client::Client;
 use crate::runtime::http::fetch_torrent;
 
 /// Between two looks at how it goes; bars are redrawn as often.
@@ -46,10 +46,7 @@ pub async fn download(
         peers = look_up(&settings.peers, screen) => peers,
         code = interrupts.stop() => return Ok(code),
     };
-    let client = Client::start(settings.client.clone()).map_err(|refused| match &refused {
-        ClientError::Listen { error, .. } => CliError::cannot_start(ExitCode::Network, &refused, error),
-        ClientError::Start(error) => CliError::cannot_start(ExitCode::Error, error, error),
-    })?;
+    let client = Client::start(settings.client.clone())?;
     let mut run = Run {
         progress: Progress::new(screen),
         screen: screen.clone(),

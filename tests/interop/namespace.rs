@@ -50,20 +50,18 @@ impl Namespace {
         self.inside(1)
     }
 
-    /// Does something to the network inside, such as `link set cable down`.
+    /// Pulls the cable at our end, or plugs it in again: inside, the link is without a carrier.
     #[allow(dead_code, reason = "not every test binary breaks networks")]
-    pub(crate) fn ip(&self, arguments: &str) {
-        if let Err(why) = ip(&format!("-n {} {arguments}", self.name)) {
-            panic!("{why}");
-        }
+    pub(crate) fn plug(&self, is_in: bool) {
+        must(&format!("link set {} {}", self.name, if is_in { "up" } else { "down" }));
     }
 
     /// Takes the address inside away and gives it another one.
     #[allow(dead_code, reason = "not every test binary breaks networks")]
     pub(crate) fn change_address(&self) -> IpAddr {
         let (old, new) = (self.inside(2), self.inside(3));
-        self.ip(&format!("addr del {old}/29 dev cable"));
-        self.ip(&format!("addr add {new}/29 dev cable"));
+        must(&format!("-n {} addr del {old}/29 dev cable", self.name));
+        must(&format!("-n {} addr add {new}/29 dev cable", self.name));
         new.into()
     }
 
@@ -77,6 +75,13 @@ impl Drop for Namespace {
         // The namespace outlives its name while a dying client is still inside, so the cable goes by itself.
         let _ = ip(&format!("link del {}", self.name));
         let _ = ip(&format!("netns del {}", self.name));
+    }
+}
+
+#[allow(dead_code, reason = "not every test binary breaks networks")]
+fn must(arguments: &str) {
+    if let Err(why) = ip(arguments) {
+        panic!("{why}");
     }
 }
 

@@ -157,14 +157,14 @@ fn a_link_that_was_down_is_used_again_within_fifteen_seconds() {
     let mut btget = setting.start_by(&namespace.enter(), &[]);
     let sent = || seed.record().sent.len();
     wait_for("a part", || sent() > setting.blocks() / 4);
-    namespace.ip("link set cable down");
+    namespace.plug(false);
     // What was on its way has arrived after a moment.
     wait_until_still(&sent);
     // So long that the system would try again only in twenty seconds.
     std::thread::sleep(Duration::from_secs(30));
     assert!(sent() < setting.blocks(), "it was to be in the midst of it");
     let before = sent();
-    namespace.ip("link set cable up");
+    namespace.plug(true);
     let up_at = Instant::now();
     wait_for("a block", || sent() > before);
     let time = up_at.elapsed();

@@ -110,5 +110,7 @@ pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Other names that are tried for a download whose place is somebody else's.
 pub const OTHER_NAMES: u32 = 1_000;
+/// Notices that may be dropped and wait for somebody to take them.
+pub const NOTICES: usize = 1_000;
 /// A file of the state folder, bytes.
 pub const STATE_FILE: u64 = 64 * 1024 * 1024;

@@ -18,7 +18,7 @@ pub struct Env {
     pub stdout: Box<dyn Write + Send>,
     /// For everything else.
     pub stderr: Box<dyn Write + Send>,
-    /// Whether standard error is a terminal. Bars are then drawn on the process's own standard error.
+    /// Whether standard error is a terminal that can redraw and color. Bars are then drawn on the process's own standard error.
     pub stderr_is_terminal: bool,
     /// Whether the person wants no color anywhere (`NO_COLOR`).
     pub no_color: bool,
@@ -37,11 +37,16 @@ impl Env {
             stdin: Box::new(io::stdin()),
             stdout: Box::new(io::stdout()),
             stderr: Box::new(io::stderr()),
-            stderr_is_terminal: io::stderr().is_terminal(),
+            stderr_is_terminal: io::stderr().is_terminal() && !is_dumb(),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             catches_signals: true,
         }
     }
+}
+
+/// Whether the terminal can neither move its cursor nor color: that is what it says, or it says nothing.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// As the XDG base directory specification has it; relative paths there are to be ignored.

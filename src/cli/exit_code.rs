@@ -37,6 +37,25 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// All of them, in order.
+    pub const ALL: &[ExitCode] = &[
+        ExitCode::Ok,
+        ExitCode::Error,
+        ExitCode::Usage,
+        ExitCode::Partial,
+        ExitCode::Network,
+        ExitCode::Stalled,
+        ExitCode::DiskFull,
+        ExitCode::Tracker,
+        ExitCode::Busy,
+        ExitCode::Exists,
+        ExitCode::Io,
+        ExitCode::BadTorrent,
+        ExitCode::Corrupt,
+        ExitCode::Interrupted,
+        ExitCode::Terminated,
+    ];
+
     /// The number that the shell sees.
     pub fn number(self) -> u8 {
         self as u8

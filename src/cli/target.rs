@@ -79,6 +79,9 @@ fn listed(bytes: &[u8], dir: &Path) -> Result<Vec<Target>, CliError> {
 }
 
 fn target(word: &OsStr, dir: &Path) -> Result<Target, CliError> {
+    if word.is_empty() {
+        return Err(CliError::usage("a target is empty: name a .torrent file or the URL of one"));
+    }
     let text = word.to_string_lossy();
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
@@ -183,6 +186,7 @@ mod tests {
         assert!(refusal("something-else", dir).contains("--help"));
         assert!(refusal("show", dir).contains("a command comes first"));
         assert!(refusal(".", dir).contains("is a folder"));
+        assert!(refusal("", dir).contains("a target is empty"));
         assert!(refusal("a\x1b[2Jb", dir).contains("a\\x1b[2Jb"));
     }
 

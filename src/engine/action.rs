@@ -143,6 +143,9 @@ pub enum CloseReason {
     /// Nothing came for too long.
     #[error("silent for too long")]
     Silent,
+    /// Silent since the network changed.
+    #[error("lost when the network changed")]
+    Lost,
     /// Nothing to give and nothing to take on either side.
     #[error("nothing to trade")]
     NothingToTrade,

@@ -93,6 +93,8 @@ pub enum Input {
         /// Why.
         cause: CloseCause,
     },
+    /// The network has come back, or is another one: a link is up, or there is a new address.
+    NetworkChanged,
     /// A disk job is done.
     DiskFinished(DiskResult),
     /// Buffers hold more than half of the memory that they may (`true`), or no longer do (`false`).

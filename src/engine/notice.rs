@@ -115,6 +115,26 @@ pub struct Missing {
     pub files: Vec<(FileIndex, u64)>,
 }
 
+impl Notice {
+    /// Whether the like of it comes again and again, so that one may be missed; the others tell how a torrent stands.
+    pub fn repeats(&self) -> bool {
+        match self {
+            Notice::Checked { .. }
+            | Notice::Complete { .. }
+            | Notice::Failed { .. }
+            | Notice::Stopped { .. } => false,
+            Notice::FileComplete { .. }
+            | Notice::Warning { .. }
+            | Notice::PieceFailed { .. }
+            | Notice::PeerBanned { .. }
+            | Notice::PeerConnected { .. }
+            | Notice::PeerClosed { .. }
+            | Notice::TrackerAnswered { .. }
+            | Notice::TrackerFailed { .. } => true,
+        }
+    }
+}
+
 /// Why a torrent cannot go on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TorrentFailure {

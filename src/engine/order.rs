@@ -30,6 +30,8 @@ pub enum Order {
         /// Where they listen.
         addresses: Vec<SocketAddr>,
     },
+    /// Ask the trackers of every torrent soon, as far as they allow.
+    Announce,
     /// Stop this torrent: no more requests, connections closed, trackers told.
     /// [`Notice::Stopped`](super::notice::Notice::Stopped) follows.
     StopTorrent {

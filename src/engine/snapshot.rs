@@ -147,6 +147,20 @@ pub enum StallReason {
 }
 
 impl StallReason {
+    /// The names of all reasons.
+    pub const NAMES: [&str; 10] = [
+        "no-trackers",
+        "tracker-refused",
+        "no-peers-found",
+        "none-connectable",
+        "all-choke-us",
+        "missing-pieces",
+        "peers-silent",
+        "disk-slow",
+        "disk-full",
+        "limited-by-user",
+    ];
+
     /// The reason's name in JSON and in scripts.
     pub fn name(&self) -> &'static str {
         match self {

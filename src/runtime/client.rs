@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::door::tcp;
 pub use super::net::door::tcp::Listen;
+use super::notices;
 use crate::base::random::Rng;
 use crate::engine::input::Input;
 use crate::engine::notice::Notice;
@@ -110,15 +112,15 @@ pub enum ClientError {
         error: io::Error,
     },
     /// The system refuses a thread or a runtime.
-    #[error("cannot start: {0}")]
+    #[error("{0}")]
     Start(#[from] io::Error),
 }
 
 /// A running client. Dropping it ends it at once; see [`Client::shut_down`] for a polite end.
 pub struct Client {
     events: UnboundedSender<Event>,
-    notices: UnboundedReceiver<Notice>,
-    told: UnboundedSender<Notice>,
+    notices: notices::Listener,
+    told: notices::Teller,
     state: Option<PathBuf>,
     sync: Sync,
     disk: Arc<DiskPool>,
@@ -133,7 +135,7 @@ impl Client {
         let rng = Rng::from_seed(rand::random());
         let (port, listeners) = listen(&settings, &mut rng.fork("port"))?;
         let (events, received) = unbounded_channel();
-        let (notices, heard) = unbounded_channel();
+        let (notices, heard) = notices::channel();
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let open_files = (disk::raise_file_limit() / 2).min(OPEN_FILES) as usize;
         let results = events.clone();
@@ -149,6 +151,8 @@ impl Client {
         let engine = Settings { listen_port: port, families, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
         let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());
+        let end = notices::End(notices.clone());
+        let (started, has_started) = mpsc::channel();
         let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let clock = Clock::start();
             let parts = Parts {
@@ -160,8 +164,11 @@ impl Client {
                 events: for_events,
                 notices,
             };
-            run(parts, listeners, received);
+            // However this thread ends.
+            let _end = end;
+            run(parts, listeners, received, &started);
         })?;
+        has_started.recv().unwrap_or_else(|_| Err(io::Error::other("the engine's thread has ended")))?;
         Ok(Client {
             events,
             notices: heard,
@@ -193,8 +200,7 @@ impl Client {
             state: self.state.clone().map(|folder| (folder, metainfo.info_hashes)),
             sync: self.sync,
             warn: Some(Arc::new(move |text| {
-                // Whoever watches may have left.
-                let _ = notices.send(Notice::Warning { torrent: id, text });
+                notices.tell(Notice::Warning { torrent: id, text });
             })),
         };
         let storage = Storage::new(torrent.target, files, file_map.clone(), layout.clone(), hashes.clone());
@@ -225,6 +231,11 @@ impl Client {
         self.order(Order::StopTorrent { torrent });
     }
 
+    /// Asks the trackers of all torrents soon.
+    pub fn announce(&self) {
+        self.order(Order::Announce);
+    }
+
     /// All torrents as they are now; empty once the client has ended.
     pub async fn snapshot(&self, detail: Detail) -> SessionSnapshot {
         let (answer, answered) = oneshot::channel();
@@ -243,7 +254,12 @@ impl Client {
 
     /// The next notice; `None` once the client has ended. May be dropped while it waits.
     pub async fn notice(&mut self) -> Option<Notice> {
-        self.notices.recv().await
+        self.notices.next().await
+    }
+
+    /// The next notice, if there is one already.
+    pub fn ready_notice(&mut self) -> Option<Notice> {
+        self.notices.ready()
     }
 
     /// Stops every torrent, tells the trackers, and ends; within `within`, whatever does not answer.
@@ -286,13 +302,21 @@ impl Drop for Client {
     }
 }
 
-/// The engine's thread.
-fn run(parts: Parts, listeners: Vec<TcpListener>, mut received: UnboundedReceiver<Event>) {
+/// The engine's thread; tells whether it could start.
+fn run(
+    parts: Parts,
+    listeners: Vec<TcpListener>,
+    mut received: UnboundedReceiver<Event>,
+    started: &mpsc::Sender<io::Result<()>>,
+) {
     let built = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    let runtime = match built {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "cannot start the engine"),
+    let (runtime, result) = match built {
+        Ok(runtime) => (Some(runtime), Ok(())),
+        Err(error) => (None, Err(error)),
     };
+    // Whoever starts the client waits for this.
+    let _ = started.send(result);
+    let Some(runtime) = runtime else { return };
     runtime.block_on(async move {
         let handle = Handle::new(parts);
         for listener in listeners {
@@ -302,6 +326,7 @@ fn run(parts: Parts, listeners: Vec<TcpListener>, mut received: UnboundedReceive
             }
         }
         spawn_local(handle.clone().keep_time());
+        spawn_local(handle.clone().watch_network());
         let mut batch = Vec::with_capacity(EVENT_BATCH);
         loop {
             if received.recv_many(&mut batch, EVENT_BATCH).await == 0 {

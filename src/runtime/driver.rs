@@ -21,16 +21,17 @@ use super::disk::DiskPool;
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::connection::{Connection, Peer, Scratch};
+use super::net::door::changes::Changes;
 use super::net::door::tcp;
 use super::net::upload_reader::UploadReader;
+use super::notices::Teller;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
-use crate::engine::action::Action;
+use crate::engine::action::{Action, CloseReason};
 use crate::engine::disk_job::{DiskError, DiskResult};
 use crate::engine::input::{
     ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
 };
-use crate::engine::notice::Notice;
 use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
 use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
@@ -41,6 +42,11 @@ use crate::wire::peer::stream::PeerStream;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// After a failure to accept, such as too many open files, listening rests so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A change of the network is complete so long after its first sign.
+const CHANGE_SETTLES: Duration = Duration::from_secs(1);
+/// Between two changes that the session is told of.
+const CHANGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What other threads tell the engine's thread.
 pub(crate) enum Event {
@@ -70,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) http: HttpWorker,
     pub(crate) pool: Arc<BufferPool>,
     pub(crate) events: UnboundedSender<Event>,
-    pub(crate) notices: UnboundedSender<Notice>,
+    pub(crate) notices: Teller,
 }
 
 struct Driver {
@@ -92,7 +98,7 @@ struct Outside {
     scratch: Scratch,
     uploads: UploadReader,
     events: UnboundedSender<Event>,
-    notices: UnboundedSender<Notice>,
+    notices: Teller,
     timer: Notify,
 }
 
@@ -203,17 +209,17 @@ impl Handle {
             }
             Action::Close { connection, reason } => {
                 tracing::debug!(?connection, %reason, "close");
-                driver.with_peer(connection, |peer| peer.close());
+                driver.with_peer(connection, |peer| match reason {
+                    CloseReason::Lost => peer.lose(),
+                    _ => peer.close(),
+                });
             }
             Action::Disk(job) => self.outside.disk.submit(job),
             Action::FetchHttp { fetch, request } => {
                 let events = self.outside.events.clone();
                 self.outside.http.fetch(*request, move |result| answer(&events, fetch, result));
             }
-            Action::Notify(notice) => {
-                // Whoever watches may have left: that is no reason to stop.
-                let _ = self.outside.notices.send(*notice);
-            }
+            Action::Notify(notice) => self.outside.notices.tell(*notice),
         }
     }
 
@@ -270,6 +276,20 @@ impl Handle {
                 }
                 () = self.outside.timer.notified() => {}
             }
+        }
+    }
+
+    /// Tells the session when the network comes back, for as long as the system tells us.
+    pub(crate) async fn watch_network(self) {
+        let mut changes = match Changes::listen() {
+            Ok(changes) => changes,
+            Err(error) => return tracing::debug!(%error, "changes of the network are not heard of"),
+        };
+        while let Ok(()) = changes.next().await {
+            // One change comes as many.
+            tokio::time::sleep(CHANGE_SETTLES).await;
+            self.turn(Input::NetworkChanged);
+            tokio::time::sleep(CHANGE_PAUSE).await;
         }
     }
 

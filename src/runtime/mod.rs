@@ -11,5 +11,6 @@ mod driver;
 pub mod hash_files;
 pub mod http;
 pub mod net;
+mod notices;
 pub mod state;
 pub mod tracker_server;

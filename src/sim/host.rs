@@ -83,6 +83,8 @@ pub(super) struct Host {
     /// Ends that have something to send, in turn.
     pub(super) ring: VecDeque<(usize, usize)>,
     pub(super) down_free_at: Instant,
+    /// Its program does nothing before this.
+    pub(super) frozen_until: Instant,
     pub(super) rng: Rng,
     pub(super) machine: Machine,
 }
@@ -137,6 +139,7 @@ impl Host {
             is_line_busy: false,
             ring: VecDeque::new(),
             down_free_at: Instant::ZERO,
+            frozen_until: Instant::ZERO,
             rng,
             machine,
         }

@@ -137,6 +137,17 @@ impl World {
         self.queue.push(self.now + after, Event::Stop { host, departure });
     }
 
+    /// Stops a host's program for a while, as a signal does: what comes meanwhile waits, and its clock goes on.
+    pub fn freeze(&mut self, host: HostId, time: Duration) {
+        self.hosts[host.0].frozen_until = self.now + time;
+    }
+
+    /// A host's system tells that the network has changed.
+    pub fn change_network(&mut self, host: HostId) {
+        let run = self.hosts[host.0].run;
+        self.queue.push(self.now, Event::Input { host, run, input: Input::NetworkChanged });
+    }
+
     /// A person wishes something of a host's session.
     pub fn order(&mut self, host: HostId, order: Order) {
         let run = self.hosts[host.0].run;
@@ -296,6 +307,7 @@ impl World {
         let Some((at, event)) = self.queue.pop() else { return false };
         self.now = self.now.max(at);
         self.steps += 1;
+        let Some(event) = self.unless_frozen(event) else { return true };
         match event {
             Event::Input { host, run, input } => self.give(host, run, input),
             Event::Timeout { host, run } => self.wake(host, run, at),
@@ -317,6 +329,31 @@ impl World {
             Event::Stop { host, departure } => self.stop(host, departure),
         }
         true
+    }
+
+    /// Puts off what concerns a host that is frozen.
+    fn unless_frozen(&mut self, event: Event) -> Option<Event> {
+        let id = match &event {
+            Event::Input { host, .. }
+            | Event::Timeout { host, .. }
+            | Event::Scripted { host, .. }
+            | Event::UplinkFree { host, .. } => *host,
+            Event::Established { link, .. } => self.links[*link].ends[0].host,
+            Event::Arrived { link, side, .. } | Event::Read { link, side } => {
+                self.links[*link].ends[*side].host
+            }
+            Event::Knock { host, address, .. } => *self.by_address.get(&address.ip()).unwrap_or(host),
+            Event::Start { .. } | Event::Stop { .. } => return Some(event),
+        };
+        let until = self.hosts[id.0].frozen_until;
+        if until <= self.now {
+            return Some(event);
+        }
+        if let (Event::Timeout { .. }, Some(node)) = (&event, self.hosts[id.0].node_mut()) {
+            node.armed = Some(until);
+        }
+        self.queue.push(until, event);
+        None
     }
 
     fn start(&mut self, id: HostId) {

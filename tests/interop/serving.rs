@@ -112,8 +112,8 @@ fn one_btget_is_the_only_seed_of_all_clients_at_once() {
     if let Some(program) = find("transmission-cli") {
         match Namespace::create() {
             Ok(namespace) => {
-                let seed = SocketAddrV4::new(namespace.outer(), seed.port());
-                let tracker = Tracker::start_at(namespace.outer(), vec![seed]);
+                let seed = SocketAddrV4::new(namespace.outside(), seed.port());
+                let tracker = Tracker::start_at(namespace.outside(), vec![seed]);
                 let folder = SeedFolder::with(&payload, None, Some(&tracker.url()));
                 takers.push(Taker::new("Transmission", folder, |folder| {
                     clients::transmission(&program, folder, &namespace, &[loopback().port()])

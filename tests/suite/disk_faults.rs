@@ -57,12 +57,12 @@ impl Drop for Mount {
 }
 
 /// Says aloud, past what keeps the output of tests that pass to itself, that a test could not be done.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     writeln!(std::io::stderr(), "SKIPPED {test}: {why}").expect("stderr is there");
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().expect("id runs");
     output.stdout == b"0\n"
 }

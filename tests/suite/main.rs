@@ -2,6 +2,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../interop/namespace.rs"]
+mod namespace;
 
 mod architecture;
 mod choking;
@@ -10,15 +12,20 @@ mod crash;
 mod create;
 mod determinism;
 mod disk_faults;
+mod exit_codes;
 mod hostile;
+mod http_server;
 mod limits;
 mod loopback;
 mod many;
 mod metainfo;
+mod network_faults;
 mod on_conflict;
 mod resume;
 mod seeding;
 mod serving;
 mod setting;
+mod signals;
+mod stall_reasons;
 mod super_seeding;
 mod swarm;

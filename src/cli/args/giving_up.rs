@@ -15,6 +15,12 @@ pub struct GivingUp {
     /// Gives up when no data has come for this long (exit code 5)
     #[arg(long, value_name = "DUR", value_parser = value::duration)]
     pub stall: Option<Duration>,
+    /// Stops everything as soon as one target has failed
+    #[arg(long, overrides_with = "keep_going")]
+    pub fail_fast: bool,
+    /// Goes on with other targets when one has failed (the default)
+    #[arg(long, overrides_with = "fail_fast")]
+    pub keep_going: bool,
 }
 
 #[cfg(test)]
@@ -30,5 +36,16 @@ mod tests {
         assert_eq!(args.timeout, Some(Duration::from_secs(5400)));
         assert_eq!(args.stall, Some(Duration::from_secs(90)));
         assert!(parse_main(&["x", "--timeout", "soon"]).is_err());
+    }
+
+    #[test]
+    fn of_fail_fast_and_keep_going_the_last_one_counts() {
+        let fails_fast = |flags: &[&str]| {
+            let words: Vec<&str> = ["x"].iter().chain(flags).copied().collect();
+            parse_main(&words).unwrap().giving_up.fail_fast
+        };
+        assert!(!fails_fast(&[]));
+        assert!(fails_fast(&["--fail-fast"]) && fails_fast(&["--keep-going", "--fail-fast"]));
+        assert!(!fails_fast(&["--fail-fast", "--keep-going"]));
     }
 }

@@ -196,8 +196,7 @@ struct Seed(Client);
 
 impl Seed {
     fn start(metainfo: &Metainfo, dir: PathBuf) -> Result<Seed, CliError> {
-        let client = Client::start(client_settings())
-            .map_err(|error| CliError::new(ExitCode::Network, error.to_string()))?;
+        let client = Client::start(client_settings())?;
         client.add(NewTorrent {
             metainfo: Arc::new(metainfo.clone()),
             target: Target { read_only: true, ..target(dir) },

@@ -8,7 +8,7 @@ use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::interrupts::Interrupt;
+use crate::cli::interrupts::{Interrupt, pause};
 use crate::cli::output::escape::escape_bytes;
 use crate::cli::output::hashing::HashingProgress;
 use crate::cli::output::{Screen, format};
@@ -48,6 +48,8 @@ impl Hashing {
                     hashed = &mut work => break hashed.expect("hashing does not panic"),
                     interrupt = interrupts.next() => match interrupt {
                         Interrupt::Status => shown.say(progress.done(), start.elapsed()),
+                        Interrupt::Announce => {}
+                        Interrupt::Pause => pause(),
                         Interrupt::Stop(code) => {
                             stopped_by = code;
                             progress.stop();

@@ -71,7 +71,9 @@ impl Progress {
     /// Shows `views` as they are `now` (time since the start).
     pub fn update(&mut self, now: Duration, views: &[View<'_>], tally: Tally) {
         match (self.screen.mode(), &mut self.bars) {
-            (Mode::Bars, Some(bars)) => bars.update(&self.screen, views, tally),
+            (Mode::Bars, Some(bars)) if self.screen.is_in_foreground() => {
+                bars.update(&self.screen, views, tally);
+            }
             (Mode::Lines, _) => self.update_lines(now, views, tally),
             _ => {}
         }
@@ -272,6 +274,31 @@ mod tests {
         assert_eq!(lines[0], "x: waiting: no peer has 11 missing pieces (copies 0.98)");
         assert_eq!(lines[1], "x: downloading, 62.3% is here");
         assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn every_reason_to_wait_is_shown_in_bars_and_in_lines_in_the_same_words() {
+        let reasons = [
+            StallReason::NoTrackers,
+            StallReason::TrackerRefused,
+            StallReason::NoPeersFound,
+            StallReason::NoneConnectable,
+            StallReason::AllChokeUs,
+            StallReason::MissingPieces { pieces: 2, copies: 0.5 },
+            StallReason::PeersSilent,
+            StallReason::DiskSlow,
+            StallReason::DiskFull { free: Some(1), needed: 2 },
+            StallReason::LimitedByUser,
+        ];
+        assert_eq!(reasons.map(|reason| reason.name()), StallReason::NAMES);
+        for reason in reasons {
+            let waiting = TorrentSnapshot { waiting: Some(reason), ..snapshot(Phase::Downloading) };
+            let words = format!("waiting: {reason}");
+            assert_eq!(lines_of(&[(0, &waiting), (2, &waiting)]), [format!("x: {words}")]);
+            let (screen, _) = screen(&[], false, false);
+            let bar = with_bar(&screen, &StatusLine::new("x", &waiting), &waiting, 100);
+            assert!(bar.contains(&words), "{bar}");
+        }
     }
 
     #[test]

@@ -126,16 +126,23 @@ impl Screen {
         80
     }
 
+    /// Whether bars may be drawn: not while the program runs in the background of its terminal.
+    pub(super) fn is_in_foreground(&self) -> bool {
+        #[cfg(unix)]
+        if let Ok(group) = rustix::termios::tcgetpgrp(std::io::stderr()) {
+            return group == rustix::process::getpgrp();
+        }
+        true
+    }
+
     /// Writes one line, above the bars if there are any. A standard error that is gone is no reason to stop.
     pub(super) fn line(&self, text: &str) {
-        let write = || {
-            let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-            let _gone = stderr.write_all(format!("{text}\n").as_bytes()).and_then(|()| stderr.flush());
-        };
-        match &self.bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
+        let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bars) = &self.bars {
+            // They are drawn again with the next look. `suspend` would panic on a terminal that has hung up.
+            let _gone = bars.clear();
         }
+        let _gone = stderr.write_all(format!("{text}\n").as_bytes()).and_then(|()| stderr.flush());
     }
 }
 

@@ -84,6 +84,8 @@ pub struct PeerConnection {
     pub last_data: Instant,
     /// When something came last.
     pub last_received: Instant,
+    /// When the network changed while it owed blocks, if it has not been heard since.
+    pub doubted_at: Option<Instant>,
     /// When something was sent last.
     pub last_sent: Instant,
     /// How many of the torrent's `have`s it has been told.
@@ -137,6 +139,7 @@ impl PeerConnection {
             since: now,
             last_data: now,
             last_received: now,
+            doubted_at: None,
             last_sent: now,
             haves_told: 0,
             bad_requests: 0,

@@ -156,6 +156,11 @@ impl RequestPipeline {
         (!self.out.is_empty()).then(|| self.progress + SNUB_AFTER)
     }
 
+    /// What was out until now is as if it had just been asked for: nobody was there to receive it.
+    pub fn excuse(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
     /// Marks the peer as snubbed: its depth is 1 until a block comes.
     pub fn mark_snubbed(&mut self, now: Instant) {
         self.is_snubbed = true;

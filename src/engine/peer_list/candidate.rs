@@ -14,6 +14,11 @@ const RETRY_STRANGER: Duration = Duration::from_secs(60);
 /// The longest wait of all.
 const RETRY_STRANGER_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// When the network has changed, strangers are dialled within this time.
+const HURRIED_WITHIN: Duration = Duration::from_secs(30);
+/// The wait of a peer whose connection the network has lost.
+const RETRY_LOST: Duration = Duration::from_secs(1);
+
 /// Where we stand with a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Contact {
@@ -90,6 +95,25 @@ impl Candidate {
         self.has_worked |= was_useful;
         self.failures = if was_useful { 0 } else { self.failures.saturating_add(1) };
         self.contact = Contact::Apart { until: now + self.wait() };
+    }
+
+    /// Waits no longer than a moment; strangers, of whom there may be many, one after the other.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let moment = match self.is_worth_waiting_for() {
+            true => Duration::ZERO,
+            false => Duration::from_millis(u64::from(self.tie_break) % HURRIED_WITHIN.as_millis() as u64),
+        };
+        self.wait_at_most(now + moment);
+    }
+
+    pub(super) fn retry_soon(&mut self, now: Instant) {
+        self.wait_at_most(now + RETRY_LOST);
+    }
+
+    fn wait_at_most(&mut self, at: Instant) {
+        if let Contact::Apart { until } = &mut self.contact {
+            *until = at.min(*until);
+        }
     }
 
     pub(super) fn on_useless(&mut self, now: Instant) {

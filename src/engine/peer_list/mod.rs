@@ -134,6 +134,17 @@ impl PeerList {
         self.change(canonical(address), |peer| peer.on_useless(now));
     }
 
+    /// The network has changed: whoever could not be reached may be now.
+    pub fn hurry(&mut self, now: Instant) {
+        let waiting: Vec<SocketAddr> = self.due.iter().map(|(_, address)| *address).collect();
+        waiting.into_iter().for_each(|address| self.change(address, |peer| peer.hurry(now)));
+    }
+
+    /// A peer was lost by no fault of its own: it is dialled in a moment.
+    pub fn hurry_one(&mut self, now: Instant, address: SocketAddr) {
+        self.change(canonical(address), |peer| peer.retry_soon(now));
+    }
+
     /// Never again speak to a peer.
     pub fn ban(&mut self, address: SocketAddr) {
         let address = canonical(address);

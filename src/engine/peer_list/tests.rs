@@ -301,3 +301,28 @@ proptest! {
         prop_assert_eq!(dials, idle, "everyone is tried again in the end");
     }
 }
+
+#[test]
+fn when_the_network_has_changed_nobody_is_waited_for_and_strangers_come_one_after_the_other() {
+    let mut list = PeerList::new(Rng::from_number(1));
+    let now = Instant::ZERO;
+    let named: SocketAddr = "192.0.2.1:1".parse().unwrap();
+    list.add(now, named, PeerSource::Person, Reach::Loopback);
+    for host in 2..200_u8 {
+        list.add(now, SocketAddr::from(([198, 51, 100, host], 1)), PeerSource::Tracker, Reach::Loopback);
+    }
+    for _ in 0..5 {
+        let late = now + Duration::from_secs(3600);
+        while let Some(address) = list.pick_dial(late) {
+            list.on_dial_failed(late, address);
+        }
+    }
+    let now = now + Duration::from_secs(3601);
+    assert_eq!(list.pick_dial(now), None);
+    list.hurry(now);
+    let due = |list: &mut PeerList, at: Instant| std::iter::from_fn(|| list.pick_dial(at)).count();
+    assert_eq!(list.pick_dial(now), Some(named));
+    let at_once = due(&mut list, now + Duration::from_secs(3));
+    assert!((1..60).contains(&at_once), "{at_once}");
+    assert_eq!(at_once + due(&mut list, now + Duration::from_secs(30)), 198);
+}

@@ -25,9 +25,12 @@ use super::timers::{TimerReason, Timers};
 use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 
 use connections::Connections;
+
+/// A deadline that is missed by so much was slept through.
+const SLEPT: Duration = Duration::from_secs(10);
 
 /// A client's torrents and connections, as a machine without input or output of its own.
 pub struct Session {
@@ -47,6 +50,8 @@ pub struct Session {
     uploaded: u64,
     /// No peer has to leave for others before this.
     next_parting: Instant,
+    /// When it last went on after a sleep.
+    woken_at: Instant,
     bandwidth: Bandwidth,
     /// What peers under a limit are asked for: of each torrent, and of all. Only kept with a limit.
     asking: (BTreeMap<TorrentId, Asking>, Asking),
@@ -73,6 +78,7 @@ impl Session {
             wishes: Wishes::default(),
             uploaded: 0,
             next_parting: Instant::ZERO,
+            woken_at: now,
         }
     }
 
@@ -83,6 +89,7 @@ impl Session {
 
     /// Something happened outside.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.wake_up(now);
         self.on_input(now, input);
         self.grant_wishes(now);
     }
@@ -110,17 +117,15 @@ impl Session {
                 self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
             }
             Input::ConnectionClosed { connection, cause } => self.handle_closed(now, connection, cause),
+            Input::NetworkChanged => {
+                self.with_every_torrent(now, |torrent, ctx| torrent.on_network_changed(ctx));
+            }
             Input::DiskFinished(result) => {
                 let torrent = torrent_of(&result);
                 self.with_torrent(now, torrent, |torrent, ctx| torrent.on_disk_finished(ctx, result));
             }
             Input::BuffersCrowded(crowded) => {
-                let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
-                for torrent in all {
-                    self.with_torrent(now, torrent, |torrent, ctx| {
-                        torrent.on_buffers_crowded(ctx, crowded);
-                    });
-                }
+                self.with_every_torrent(now, |torrent, ctx| torrent.on_buffers_crowded(ctx, crowded));
             }
             Input::HttpFinished { fetch, result } => {
                 if let Some(torrent) = self.fetches.remove(&fetch) {
@@ -134,6 +139,7 @@ impl Session {
 
     /// The deadline of [`Session::poll_timeout`] has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.wake_up(now);
         while let Some(reason) = self.timers.take_due(now) {
             match reason {
                 TimerReason::Handshake(connection) => self.handle_handshake_timeout(now, connection),
@@ -190,12 +196,23 @@ impl Session {
         self.actions.push_back(Action::Allow { connection, direction, bytes });
     }
 
+    /// A deadline that is long past tells that the program was stopped, or the machine asleep: what is due is not
+    /// to be done all at once, and silence meanwhile was nobody's fault.
+    fn wake_up(&mut self, now: Instant) {
+        let is_late = self.timers.next().is_some_and(|(at, _)| now.since(at) >= SLEPT);
+        if is_late && now.since(self.woken_at) >= SLEPT {
+            self.woken_at = now;
+            self.with_every_torrent(now, |torrent, ctx| torrent.on_woken(ctx));
+        }
+    }
+
     fn handle_order(&mut self, now: Instant, order: Order) {
         match order {
             Order::AddTorrent { torrent, spec } => self.add_torrent(now, torrent, *spec),
             Order::AddPeers { torrent, addresses } => {
                 self.with_torrent(now, torrent, |torrent, ctx| torrent.add_peers(ctx, &addresses));
             }
+            Order::Announce => self.with_every_torrent(now, |torrent, ctx| torrent.announce(ctx)),
             Order::StopTorrent { torrent } => {
                 self.with_torrent(now, torrent, |torrent, ctx| torrent.stop(ctx));
             }
@@ -242,6 +259,13 @@ impl Session {
         self.timers.set(TimerReason::Torrent(id), torrent.deadline());
         self.torrents.insert(id, torrent);
         Some(result)
+    }
+
+    fn with_every_torrent(&mut self, now: Instant, act: impl Fn(&mut Torrent, &mut Context<'_>)) {
+        let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
+        for torrent in all {
+            self.with_torrent(now, torrent, &act);
+        }
     }
 
     fn with_context<R>(&mut self, now: Instant, act: impl FnOnce(&mut Context<'_>) -> R) -> R {

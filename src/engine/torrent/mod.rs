@@ -13,6 +13,7 @@
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
+//! - `recovery`: the network comes back, or the program does
 //! - `view`: what people see
 //!
 //! Questions to the session are arguments (`Context`); what is to be done is pushed to its actions.
@@ -26,6 +27,7 @@ mod opening;
 mod parting;
 mod piece_buffer;
 mod pieces;
+mod recovery;
 mod request_budget;
 mod requests;
 mod suggestions;
@@ -272,6 +274,27 @@ impl Torrent {
     pub(super) fn part_with(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         if let State::Active(active) = &mut self.state {
             active.part_with(ctx, connection);
+        }
+    }
+
+    /// A person wishes that the trackers are asked soon.
+    pub(super) fn announce(&mut self, ctx: &mut Context<'_>) {
+        if let State::Active(active) = &mut self.state {
+            active.announce(ctx);
+        }
+    }
+
+    /// The network has come back, or is another one.
+    pub(super) fn on_network_changed(&mut self, ctx: &mut Context<'_>) {
+        if let State::Active(active) = &mut self.state {
+            active.on_network_changed(ctx);
+        }
+    }
+
+    /// The program goes on after it was stopped for a while.
+    pub(super) fn on_woken(&mut self, ctx: &mut Context<'_>) {
+        if let State::Active(active) = &mut self.state {
+            active.on_woken(ctx);
         }
     }
 

@@ -158,6 +158,12 @@ impl Active {
     /// requests lie, and gives the idle something to do. Sets when to look again.
     pub(super) fn sweep(&mut self, ctx: &mut Context<'_>) {
         self.sweep_at = None;
+        for connection in self.lost_peers(ctx.now) {
+            self.lose(ctx, connection);
+        }
+        if let Some(at) = self.next_lost_at() {
+            self.arm_sweep(at);
+        }
         let (mut next, mut silent, mut late) = (Instant::FAR, Vec::new(), Vec::new());
         for (&connection, peer) in &mut self.peers {
             peer.state_changes = 0;

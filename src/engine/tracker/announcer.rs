@@ -157,6 +157,26 @@ impl Announcer {
         self.wants_peers = wants_peers;
     }
 
+    /// There is cause to ask the trackers: at a random moment within `spread`, or as soon after that as they may be
+    /// asked again. What is overdue is spread in the same way.
+    pub fn hurry(&mut self, now: Instant, spread: Duration) {
+        let moment = self.rng.below(spread.as_millis() as usize + 1) as u64;
+        let soon = now + Duration::from_millis(moment);
+        if self.phase == Phase::Running {
+            let usable = self.trackers.iter_mut().filter(|tracker| tracker.is_usable());
+            usable.for_each(|tracker| tracker.hurry(now, soon));
+        }
+    }
+
+    /// Waits no longer for what is under way: it was sent over a network that is no more.
+    pub fn abandon(&mut self) {
+        if self.phase == Phase::Running && self.asked.take().is_some() {
+            for tracker in &mut self.trackers {
+                tracker.routes.iter_mut().for_each(|route| route.in_flight = None);
+            }
+        }
+    }
+
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|due| due > now) {

@@ -16,6 +16,9 @@ const INTERVAL_UNTOLD: Duration = Duration::from_secs(30 * 60);
 /// Longest wait after failures in a row.
 const BACKOFF_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// A tracker is not asked again sooner, whatever the cause.
+const HURRIED_GAP: Duration = Duration::from_secs(10);
+
 /// Where a tracker stands after its last announce. Changed only in this file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
@@ -45,6 +48,8 @@ pub(super) struct Tracker {
     pub(super) routes: [Route; 2],
     /// No announce before this, but to tell `completed` or `stopped`.
     pub(super) not_before: Instant,
+    /// No announce before this, even if a person or the network gives cause for one.
+    floor: Instant,
     /// The next announce when nothing is urgent.
     pub(super) due: Instant,
     /// Asked in the round under way.
@@ -97,6 +102,7 @@ impl Tracker {
             standing: if rule.is_some() { Standing::Untried } else { Standing::Unusable },
             routes: [Route::default(), Route::default()],
             not_before: Instant::ZERO,
+            floor: Instant::ZERO,
             due: Instant::ZERO,
             is_tried: false,
             seeds: 0,
@@ -137,6 +143,7 @@ impl Tracker {
         self.failures = 0;
         self.interval = interval;
         self.not_before = now + gap;
+        self.floor = now + HURRIED_GAP;
         self.due = now + spread(interval, rng).max(gap);
     }
 
@@ -154,7 +161,16 @@ impl Tracker {
         };
         let wait = spread(self.backoff(), rng).max(told);
         self.not_before = self.not_before.max(now + wait);
+        self.floor = now + told.max(HURRIED_GAP);
         self.due = self.not_before;
+    }
+
+    /// There is cause to ask it at `soon`, or as soon after that as may be. What is overdue waits for then, too.
+    pub(super) fn hurry(&mut self, now: Instant, soon: Instant) {
+        let at = soon.max(self.floor);
+        for time in [&mut self.not_before, &mut self.due] {
+            *time = if *time <= now { at } else { at.min(*time) };
+        }
     }
 
     /// 17 s, 55 s, 2 min, ... an hour: 5 + 12.5 n². A tracker on this machine or site, which is likely to be
@@ -234,6 +250,30 @@ mod tests {
     fn a_tracker_nearby_is_soon_asked_again() {
         assert!(waits(tracker(true), 2).iter().all(|&wait| wait <= 3));
         assert!(waits(tracker(true), 3)[2] >= 90);
+    }
+
+    #[test]
+    fn with_cause_it_is_asked_sooner_but_never_at_once() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        let mut rng = Rng::from_number(1);
+        let mut answered = tracker(false);
+        answered.on_answer(at(0), Some(Duration::from_secs(1800)), Some(Duration::from_secs(900)), &mut rng);
+        answered.hurry(at(1), at(1));
+        assert_eq!((answered.not_before, answered.due), (at(10), at(10)));
+        answered.hurry(at(2), at(4));
+        assert_eq!(answered.due, at(10));
+        let put_off = Failure {
+            reason: String::new(),
+            refused: true,
+            retry: Some(RetryIn::After(Duration::from_secs(600))),
+        };
+        let mut failed = tracker(false);
+        failed.on_failure(at(0), &put_off, &mut rng);
+        failed.hurry(at(1), at(1));
+        assert_eq!(failed.not_before, at(600), "it said when it may be asked again");
+        // What is overdue waits for the moment that was chosen.
+        failed.hurry(at(700), at(703));
+        assert_eq!((failed.not_before, failed.due), (at(703), at(703)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
+use super::door::tcp;
 use super::outbox::{Outbox, Sent};
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::action::Direction;
@@ -38,6 +39,8 @@ pub(crate) struct Peer {
     pub(crate) outbox: RefCell<Outbox>,
     /// Set once the connection is to end.
     is_closing: Cell<bool>,
+    /// Whether the peer is to know at once, whatever is still under way.
+    is_lost: Cell<bool>,
     /// How many more bytes may be read, and how many sent with blocks.
     credit: [Cell<Credit>; 2],
     waker: RefCell<Option<Waker>>,
@@ -50,6 +53,7 @@ impl Peer {
         Peer {
             outbox: RefCell::default(),
             is_closing: Cell::new(false),
+            is_lost: Cell::new(false),
             // Handshakes cost nothing: only then does the engine know whom it meters.
             credit: [Cell::new(HANDSHAKE), Cell::new(HANDSHAKE)],
             waker: RefCell::default(),
@@ -75,6 +79,12 @@ impl Peer {
     /// Ends the connection, as what the peer asked for can't be read.
     pub(crate) fn close_for(&self, error: &DiskError) {
         tracing::warn!(%error, "cannot read what a peer asks for");
+        self.close();
+    }
+
+    /// Closes it in such a way that the system waits for nothing of it to arrive.
+    pub(crate) fn lose(&self) {
+        self.is_lost.set(true);
         self.close();
     }
 
@@ -147,6 +157,9 @@ impl Connection {
         if cause == CloseCause::Asked {
             let unsent = peer.outbox.borrow().unsent().to_vec();
             let _ = self.stream.try_write(&unsent);
+        }
+        if peer.is_lost.get() {
+            tcp::reset(&self.stream);
         }
         self.driver.remove_peer(self.id);
         self.driver.turn(Input::ConnectionClosed { connection: self.id, cause });

@@ -79,15 +79,12 @@ pub fn main_form(args: &DownloadArgs, mut env: Env) -> ExitCode {
 /// Runs `future` to its end on this thread.
 pub fn in_runtime<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .map_err(|error| CliError::new(ExitCode::Error, format!("cannot start: {error}")))?
-        .block_on(future)
+    runtime.map_err(|error| CliError::cannot_start(ExitCode::Error, &error, &error))?.block_on(future)
 }
 
 /// See [`Interrupts::catch`].
 pub fn catch(is_caught: bool) -> Result<Interrupts, CliError> {
-    Interrupts::catch(is_caught)
-        .map_err(|error| CliError::new(ExitCode::Error, format!("cannot catch signals: {error}")))
+    Interrupts::catch(is_caught).map_err(|error| CliError::cannot_start(ExitCode::Error, &error, &error))
 }
 
 fn source(target: Target, dir: &Path) -> Source {

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::cli::output::status::tests::snapshot;
 
-    const NO_LIMITS: GivingUp = GivingUp { timeout: None, stall: None };
+    const NO_LIMITS: GivingUp = GivingUp { timeout: None, stall: None, fail_fast: false, keep_going: false };
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_time_without_data() {
-        let limits = GivingUp { timeout: None, stall: Some(seconds(10)) };
+        let limits = GivingUp { stall: Some(seconds(10)), ..NO_LIMITS };
         let mut patience = Patience::new(seconds(0));
         let mut torrent = snapshot(Phase::Downloading);
         assert_eq!(patience.check(seconds(9), &torrent, &limits, true, true), None);

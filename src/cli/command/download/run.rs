@@ -16,7 +16,7 @@ use crate::base::limit;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::interrupts::{Interrupt, Interrupts};
+use crate::cli::interrupts::{Interrupt, Interrupts, POLITE_END, pause};
 use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::format;
 use crate::cli::output::progress::{Progress, Tally, View};
@@ -35,8 +35,6 @@ use crate::runtime::http::fetch_torrent;
 const TICK: Duration = Duration::from_millis(200);
 /// The same while nothing is left to do but seed.
 const IDLE_TICK: Duration = Duration::from_secs(1);
-/// What trackers and open writes get when the run ends.
-const SHUT_DOWN: Duration = Duration::from_secs(2);
 
 /// Downloads `sources` as `settings` say; ends when each is complete or has failed, or with a signal.
 pub async fn download(
@@ -49,8 +47,7 @@ pub async fn download(
         peers = look_up(&settings.peers, screen) => peers,
         code = interrupts.stop() => return Ok(code),
     };
-    let client = Client::start(settings.client.clone())
-        .map_err(|error| CliError::new(ExitCode::Network, format!("cannot start: {error}")))?;
+    let client = Client::start(settings.client.clone())?;
     let mut run = Run {
         progress: Progress::new(screen),
         screen: screen.clone(),
@@ -192,7 +189,17 @@ impl Run {
     }
 
     fn is_over(&self) -> bool {
-        self.jobs.iter().all(|job| matches!(job.state, State::Ended(_)))
+        let is_ended = |job: &Job| matches!(job.state, State::Ended(_));
+        let has_failed = |job: &Job| is_ended(job) && !job.is_done();
+        self.jobs.iter().all(is_ended)
+            || self.settings.giving_up.fail_fast && self.jobs.iter().any(has_failed)
+    }
+
+    /// The exit code if a signal stops it now; `None`: the signal's own.
+    fn code_if_stopped(&self) -> Option<ExitCode> {
+        let has_goal = self.settings.seeding.has_goal();
+        let is_unfinished = |job: &Job| job.is_pending() || has_goal && matches!(job.state, State::Seeding(..));
+        (!self.jobs.iter().any(is_unfinished)).then(|| ExitCode::of_all(self.jobs.iter().map(Job::code)))
     }
 
     /// Runs until every target is over, or a signal asks to stop.
@@ -211,6 +218,7 @@ impl Run {
                 }
                 () = sleep_until(next_tick.into()) => {
                     self.on_tick().await;
+                    interrupts.set_code(self.code_if_stopped());
                     let is_idle = !self.jobs.iter().any(Job::is_pending);
                     next_tick = Instant::now() + if is_idle { IDLE_TICK } else { TICK };
                 }
@@ -219,6 +227,11 @@ impl Run {
                     Interrupt::Status => {
                         let (views, tally) = views(&self.jobs);
                         self.progress.say_status(&views, tally);
+                    }
+                    Interrupt::Announce => self.client.announce(),
+                    Interrupt::Pause => {
+                        self.progress.clear();
+                        pause();
                     }
                 },
             }
@@ -286,6 +299,10 @@ impl Run {
 
     async fn on_tick(&mut self) {
         self.look().await;
+        // What led to this is said before what follows from it.
+        while let Some(notice) = self.client.ready_notice() {
+            self.on_notice(notice).await;
+        }
         let now = self.now();
         let timeout = self.settings.giving_up.timeout.filter(|limit| now >= *limit);
         for index in 0..self.jobs.len() {
@@ -320,7 +337,7 @@ impl Run {
         let job = &self.jobs[index];
         let mut text = format!("{}: {}", job.name, given_up.words());
         if let Some(torrent) = &job.snapshot {
-            if let Some(reason) = &torrent.waiting {
+            if let Some(reason) = torrent.waiting.filter(|_| given_up != GivenUp::Refused) {
                 text.push_str(&format!(": {reason}"));
             }
             if torrent.verified > 0 {
@@ -359,13 +376,14 @@ impl Run {
     ) -> Result<ExitCode, CliError> {
         self.progress.clear();
         let (_, tally) = views(&self.jobs);
-        let is_unfinished = self.jobs.iter().any(|job| {
-            job.is_pending() || self.settings.seeding.has_goal() && matches!(job.state, State::Seeding(..))
-        });
+        let code_if_stopped = self.code_if_stopped();
+        // With --fail-fast some targets are left as they are: they count neither as done nor as failed.
+        let settled = self.jobs.iter().filter(|job| !job.is_pending()).map(Job::code);
         let code = match signal {
-            Some(code) if is_unfinished => code,
-            _ => ExitCode::of_all(self.jobs.iter().map(Job::code)),
+            Some(code) => code_if_stopped.unwrap_or(code),
+            None => ExitCode::of_all(settled),
         };
+        interrupts.set_code(code_if_stopped.or(signal.is_none().then_some(code)));
         if signal.is_some() {
             self.screen.say("stopping (once more: at once)");
         } else if tally.all > 1 {
@@ -374,8 +392,8 @@ impl Run {
         }
         self.fetches.abort_all();
         tokio::select! {
-            () = self.client.shut_down(SHUT_DOWN) => Ok(code),
-            again = interrupts.stop() => Ok(if is_unfinished { again } else { code }),
+            () = self.client.shut_down(POLITE_END) => Ok(code),
+            again = interrupts.stop() => Ok(if signal.is_some() { code_if_stopped.unwrap_or(again) } else { code }),
         }
     }
 }

@@ -3,5 +3,6 @@
 //! What holds for all of them (interfaces to bind to, proxies, addresses that may be spoken to) can then be
 //! held in one place. Who is spoken to, when, and what is said is for the callers.
 
+pub(crate) mod changes;
 pub mod http;
 pub mod tcp;

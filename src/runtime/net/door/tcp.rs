@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -80,6 +81,13 @@ pub(crate) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
     let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, address))
+}
+
+/// Has `stream` end with a reset when it is dropped: a peer that still takes it for open, after a change of the
+/// network, would else turn away the connection that takes its place.
+pub(crate) fn reset(stream: &TcpStream) {
+    // Without it the peer finds out later.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Connects to a peer.

@@ -56,6 +56,7 @@ fn told_of(trackers: &[&str], peers: &[SocketAddr], reason: &str) -> StallReason
         settings: Arc::default(),
         trackers: trackers.iter().map(|url| vec![(*url).to_owned()]).collect(),
         peers: peers.to_vec(),
+        super_seed: false,
     });
     swarm.world.start_in(host, Duration::ZERO);
     waits_for(&mut swarm, host, reason)

@@ -198,7 +198,8 @@ impl Run {
     /// The exit code if a signal stops it now; `None`: the signal's own.
     fn code_if_stopped(&self) -> Option<ExitCode> {
         let has_goal = self.settings.seeding.has_goal();
-        let is_unfinished = |job: &Job| job.is_pending() || has_goal && matches!(job.state, State::Seeding(..));
+        let is_unfinished =
+            |job: &Job| job.is_pending() || has_goal && matches!(job.state, State::Seeding(..));
         (!self.jobs.iter().any(is_unfinished)).then(|| ExitCode::of_all(self.jobs.iter().map(Job::code)))
     }
 

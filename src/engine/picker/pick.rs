@@ -90,8 +90,7 @@ impl PiecePicker {
         }
     }
 
-    /// Asks for a run of each of several pieces in turn, the one with the most to ask for first. Opens pieces until
-    /// there are so many.
+    /// Asks for a run of each of several pieces in turn. Opens pieces until there are so many.
     fn pick_abreast(
         &mut self,
         now: Instant,
@@ -107,8 +106,7 @@ impl PiecePicker {
             let new = (own < pieces).then(|| {
                 self.adopt(peer, peer_has).or_else(|| self.open_new(peer, peer_has, Rarity::RarestFirst))
             });
-            let most = |open: &&OpenPiece| (open.free(), std::cmp::Reverse(open.piece));
-            let going_on = || self.own_pieces(peer, peer_has).max_by_key(most).map(|open| open.piece);
+            let going_on = || self.own_pieces(peer, peer_has).next().map(|open| open.piece);
             let Some(piece) = new.flatten().or_else(going_on) else { return };
             if let Some(open) = self.pieces.open_piece_mut(piece) {
                 open.take(peer, (end - before).min(open.to_end_of_run()), out);
@@ -117,6 +115,7 @@ impl PiecePicker {
                 return;
             }
             self.requests.add(peer, &out[before..], now);
+            self.requests.put_last(peer, piece);
         }
     }
 

@@ -28,6 +28,14 @@ impl Requests {
         std::mem::replace(&mut self.peers.entry(peer).or_default().own, own)
     }
 
+    /// The piece's turn comes after those of the peer's other pieces.
+    pub(super) fn put_last(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let Some(PeerRequests { own, .. }) = self.peers.get_mut(&peer) else { return };
+        if let Some(at) = own.iter().position(|own| *own == piece) {
+            own[at..].rotate_left(1);
+        }
+    }
+
     pub(super) fn outstanding(&self, peer: PeerKey) -> usize {
         self.peers.get(&peer).map_or(0, |peer| peer.outstanding.len())
     }

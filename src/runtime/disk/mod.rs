@@ -16,6 +16,7 @@ mod find_data;
 mod keep;
 mod open_files;
 mod prepare;
+mod queue;
 mod storage;
 mod sync_behind;
 mod target;

@@ -1,37 +1,26 @@
-//! The threads that work on disk, and the queue before them.
-//!
-//! Quick jobs (blocks, uploads, names) go before checks, which are done bit by bit; so that a check still
-//! ends while blocks keep coming, every eighth job is taken from the checks first. The queue has no bound of
-//! its own: the engine has at most one job out a piece, and uploads are bounded by their connections.
+//! The threads that work on disk. What they take next is the queue's business.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::advance::{LANES, Scratch, advance};
+use super::advance::{Scratch, advance};
 use super::check::Check;
 use super::open_files::OpenFiles;
+use super::queue::{Next, Pieces, Queue, Turn, Work};
 use super::storage::{Payload, Storage};
 use super::sync_behind::SyncBehind;
 use super::upload::Reader;
 use crate::base::index::BlockRequest;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing};
 use crate::engine::order::TorrentId;
-use crate::hashing;
 
 /// Bytes that are checked before other work gets its turn.
 const CHECK_SLICE: u64 = 8 * 1024 * 1024;
-/// One job in so many is a check if there is one.
-const CHECK_SHARE: u64 = 8;
-
-/// Pieces that one thread takes even if others are idle: hashed side by side they take hardly longer than
-/// half of them, and writes to one file go one after the other anyway.
-const FULL: usize = 8;
-
 /// Called with what was read for an upload, on a worker thread.
 pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, DiskError>) + Send>;
 
@@ -52,35 +41,6 @@ struct Shared {
     sync_behind: SyncBehind,
     on_finished: Box<dyn Fn(DiskResult) + Send + Sync>,
     threads: usize,
-}
-
-#[derive(Default)]
-struct Queue {
-    quick: VecDeque<Work>,
-    checks: VecDeque<(TorrentId, Check)>,
-    /// Workers that check right now.
-    checking: usize,
-    /// How many of them there may be; `None`: all.
-    checking_max: Option<usize>,
-    taken: u64,
-    is_ending: bool,
-    /// Nobody waits for the workers any more.
-    is_abandoned: bool,
-}
-
-enum Work {
-    Job(DiskJob),
-    Upload { reader: Reader, blocks: Vec<BlockRequest>, buffer: Vec<u8>, done: UploadDone },
-}
-
-/// Boxed as they came with their jobs: they go back in the same boxes.
-type Pieces = Vec<Box<PieceJob>>;
-
-/// What a worker does next.
-enum Turn {
-    Advance(Pieces),
-    Check(TorrentId, Check),
-    Other(Work),
 }
 
 impl DiskPool {
@@ -139,10 +99,13 @@ impl DiskPool {
         let mut queue = self.shared.queue();
         match job {
             DiskJob::Check { torrent, pieces } => queue.checks.push_back((torrent, Check::new(pieces))),
-            job => queue.quick.push_back(Work::Job(job)),
+            job => queue.push(Work::Job(job), Instant::now()),
         }
+        let is_expected = queue.is_expected();
         drop(queue);
-        self.shared.is_work.notify_one();
+        if !is_expected {
+            self.shared.is_work.notify_one();
+        }
     }
 
     /// A torrent's payload, to read on the calling thread.
@@ -160,7 +123,7 @@ impl DiskPool {
     ) {
         let Some(payload) = self.shared.payload(torrent) else { return done(Err(unknown(torrent))) };
         let work = Work::Upload { reader: Reader { payload }, blocks, buffer, done };
-        self.shared.queue().quick.push_back(work);
+        self.shared.queue().push(work, Instant::now());
         self.shared.is_work.notify_one();
     }
 }
@@ -227,13 +190,24 @@ impl Shared {
     fn next_turn(&self) -> Option<Turn> {
         let mut queue = self.queue();
         loop {
-            if let Some(turn) = queue.take(self.threads) {
-                return Some(turn);
+            match queue.take(self.threads, Instant::now()) {
+                Next::Turn(turn) => {
+                    if queue.has_more() {
+                        self.is_work.notify_one();
+                    }
+                    return Some(turn);
+                }
+                Next::Later(wait) if !queue.is_gathering => {
+                    queue.is_gathering = true;
+                    let waited = self.is_work.wait_timeout(queue, wait);
+                    (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                    queue.is_gathering = false;
+                }
+                Next::Nothing if queue.is_ending => return None,
+                Next::Later(_) | Next::Nothing => {
+                    queue = self.is_work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
             }
-            if queue.is_ending {
-                return None;
-            }
-            queue = self.is_work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -374,51 +348,6 @@ impl Shared {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn take(&mut self, threads: usize) -> Option<Turn> {
-        self.taken += 1;
-        if self.taken.is_multiple_of(CHECK_SHARE)
-            && let Some(check) = self.take_check()
-        {
-            return Some(check);
-        }
-        match self.quick.pop_front() {
-            Some(Work::Job(DiskJob::Advance(job))) => Some(Turn::Advance(self.batch(job, threads))),
-            Some(work) => Some(Turn::Other(work)),
-            None => self.take_check(),
-        }
-    }
-
-    fn take_check(&mut self) -> Option<Turn> {
-        if self.checking_max.is_some_and(|max| self.checking >= max) {
-            return None;
-        }
-        let (torrent, check) = self.checks.pop_front()?;
-        self.checking += 1;
-        Some(Turn::Check(torrent, check))
-    }
-
-    /// The pieces that follow `first` in the queue, as many as are hashed side by side, but no more than
-    /// this thread's share, unless that is too few to keep the lanes busy.
-    fn batch(&mut self, first: Box<PieceJob>, threads: usize) -> Pieces {
-        let mut batch = vec![first];
-        let is_piece = |work: &Work| matches!(work, Work::Job(DiskJob::Advance(_)));
-        let ready = 1 + self.quick.iter().take(LANES * threads).take_while(|work| is_piece(work)).count();
-        let share = ready.div_ceil(threads).max(hashing::lanes().min(FULL)).min(LANES);
-        while batch.len() < share {
-            match self.quick.pop_front() {
-                Some(Work::Job(DiskJob::Advance(job))) => batch.push(job),
-                Some(other) => {
-                    self.quick.push_front(other);
-                    break;
-                }
-                None => break,
-            }
-        }
-        batch
     }
 }
 

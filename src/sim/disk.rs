@@ -2,7 +2,7 @@
 //! blocks are the content's own bytes.
 //!
 //! For large swarms it keeps no payload of complete pieces, only which are right; blocks of pieces under way
-//! are kept until the verdict. To find out what a crash leaves it keeps real bytes and a journal ([`kept`], on a
+//! are kept until the verdict. To find out what a crash leaves it keeps real bytes and a journal (`kept`, on a
 //! [`medium`]). What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
 
 mod kept;

@@ -8,7 +8,7 @@
 //! - Max-min fair: whoever has run out has a claim to an equal share; whoever has not is only given back what it
 //!   used lately, so what one does not use goes to the others. When there is not enough for all, those who
 //!   waited longest come first, so that nobody is given less than a block at a time.
-//! - Every connection holds a little ([`FLOAT`]), so that small messages never wait for payload.
+//! - Every connection holds a little (`FLOAT`), so that small messages never wait for payload.
 //! - What is given is taken from the allowances at once, and what a connection leaves behind goes back: over any
 //!   time, no more moves than the limit, a burst of a quarter of a second, and what connections held before.
 //!

@@ -1,8 +1,8 @@
 //! What a target's journal says, as bytes and as facts, and what may be relied on after a start.
 //!
 //! A journal begins with a base of everything that is known; then facts are appended as they come about, in
-//! frames with a digest each ([`fact`], [`frame`]). Put together they are a [`Record`](record::Record); a
-//! [`Ledger`](ledger::Ledger) holds one and says which bytes come next. At a start, [`reliance`] holds the
+//! frames with a digest each ([`fact`], [`frame`]). Put together they are a [`Record`]; a
+//! [`Ledger`] holds one and says which bytes come next. At a start, [`reliance`] holds the
 //! record against the files as they are found. All of it is a function of bytes and plain facts: whoever
 //! drives it reads and writes, and syncs.
 //!

@@ -9,6 +9,7 @@
 //! resolving and redirects are the runtime's; which of the named peers are dialled is the peer list's.
 
 mod announcer;
+mod outcome;
 mod tier;
 mod tracker_state;
 mod url_rule;

@@ -5,39 +5,34 @@
 //! journal's lock, so the last one in it is the last one on disk. When the process is killed between a write
 //! and its record, that file's time is not the journal's, and its pieces are checked.
 //!
-//! What is durable is settled behind everybody's back: every 64 MiB or 5 s the files written to are synced,
-//! and the pieces that were written before that are marked.
+//! The payload's lock is `locking`'s. What is durable is settled behind everybody's back (`durable`): every 64 MiB
+//! or 5 s the files written to are synced, and the pieces that were written before that are marked.
+
+mod durable;
+mod locking;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-use super::door::fault::Call;
-use super::door::{Access, Door, Found, found};
+pub(super) use self::locking::lock_carrier;
+use super::door::{Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
-use super::storage::{Name, Names, Payload, Storage};
+use super::storage::{Names, Payload};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
-use crate::engine::resume::durability::Pending;
 use crate::engine::resume::reliance::{Look, Scene};
 use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
-use crate::runtime::state::{Busy, Journal, Lock, boot_id};
+use crate::runtime::state::{Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
-
-/// How long whoever only reads waits for one who still writes.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -111,12 +106,6 @@ pub(super) enum Due {
     AtOnce,
 }
 
-/// The file that the payload's lock lies on: the first one with bytes of its own.
-pub(super) fn lock_carrier(storage: &Storage) -> Option<FileIndex> {
-    let files = (0..storage.files.len() as u32).map(FileIndex);
-    files.into_iter().find(|file| storage.is_on_disk(*file) && storage.length(*file) > 0)
-}
-
 impl Payload {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.storage.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,16 +115,6 @@ impl Payload {
         match &self.storage.keeping.warn {
             Some(warn) => warn(text),
             None => tracing::warn!("{text}"),
-        }
-    }
-
-    fn busy(&self, busy: Busy) -> DiskError {
-        let who = busy.pid.map_or("another btget".to_owned(), |pid| format!("btget with process id {pid}"));
-        DiskError {
-            kind: DiskErrorKind::Busy,
-            operation: "use",
-            file: self.storage.target.dir.join(self.storage.top()).to_string_lossy().into_owned(),
-            message: format!("{who} is working on it"),
         }
     }
 
@@ -158,51 +137,6 @@ impl Payload {
         kept.journal = opened.journal;
         kept.is_shared = opened.is_shared;
         Ok(Opened { is_known: opened.is_known, is_others: opened.is_shared })
-    }
-
-    /// Locks the payload, by a file of it that is there: together with others who only read, or alone.
-    pub(super) fn lock_payload(
-        &self,
-        door: &Door,
-        file: FileIndex,
-        name: Name,
-        only_reads: bool,
-    ) -> Result<(), DiskError> {
-        let fail = |error| self.storage.error("lock", file, name, &error);
-        let locked = if only_reads {
-            self.share_payload(|| self.open(door, file, name, Access::Read).map_err(fail))?
-        } else {
-            Lock::take_or_share(self.open(door, file, name, Access::Read).map_err(fail)?)
-        };
-        let (lock, is_shared) = locked.map_err(|busy| self.busy(busy))?;
-        let mut kept = self.kept();
-        kept.lock = Some(lock);
-        kept.is_shared |= is_shared;
-        Ok(())
-    }
-
-    /// Shares the payload's lock. Whoever has just made it complete holds it alone for a moment more.
-    fn share_payload(
-        &self,
-        open: impl Fn() -> Result<File, DiskError>,
-    ) -> Result<Result<(Lock, bool), Busy>, DiskError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match Lock::share_in(open()?) {
-                Err(_) if waited < PATIENCE => thread::sleep(PATIENCE / 10),
-                other => return Ok(other.map(|lock| (lock, true))),
-            }
-            waited += PATIENCE / 10;
-        }
-    }
-
-    /// Makes sure that nobody else uses the payload: an error when that is not so, or nothing may be written.
-    pub(super) fn require_ours(&self) -> Result<(), DiskError> {
-        let mut kept = self.kept();
-        if kept.is_shared && !self.storage.target.read_only {
-            kept.is_shared = !kept.lock.as_ref().is_some_and(Lock::unshare);
-        }
-        if kept.is_shared { Err(self.busy(Busy { pid: None })) } else { Ok(()) }
     }
 
     /// Works out what may be relied on from what the journal says and which files were `found`, and goes on
@@ -327,13 +261,6 @@ impl Payload {
         self.record(Vec::new(), Some(file), 0);
     }
 
-    /// What an earlier run wrote, and did not sync, is synced too.
-    pub(super) fn sync_soon(self: &Arc<Self>) {
-        if self.kept().journal.is_some() {
-            self.sync_behind.wish(self, Due::Soon);
-        }
-    }
-
     /// Writes down `facts`, and how the writes have left `files`; `bytes` more are to be synced.
     fn record(
         self: &Arc<Self>,
@@ -379,67 +306,12 @@ impl Payload {
         }
     }
 
-    /// Syncs the files of the pieces that are written and not known to be durable, and marks them. Where that
-    /// fails nobody knows what of them is on the disk, and the next run is to look.
-    pub(super) fn sync_behind(&self) {
-        let storage = &self.storage;
-        let pending = {
-            let mut kept = self.kept();
-            kept.unsynced = 0;
-            let Some(journal) = &kept.journal else { return };
-            let is_on_disk = |file| storage.is_on_disk(file);
-            Pending::of(journal.record(), &storage.layout, &storage.file_map, is_on_disk)
-        };
-        let Some(intent) = pending.intent() else { return };
-        self.append(&[intent]);
-        if self.kept().journal.as_ref().is_none_or(Journal::is_failing) {
-            return;
-        }
-        let settled = pending.settle(|file| self.fsync(file).is_ok());
-        if let Some(file) = settled.failed {
-            let path = storage.target.dir.join(storage.path(file, Name::Final));
-            self.warn(format!(
-                "cannot sync {}: what was written to it may not be on the disk, and is checked at the next start",
-                path.display()
-            ));
-        }
-        self.append(&settled.facts);
-        self.kept().close_if_done();
-    }
-
     /// Writes down facts that no file's time goes with.
     pub(super) fn append(&self, facts: &[Fact]) {
         let mut kept = self.kept();
         let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
         drop(kept);
         warning.into_iter().for_each(|warning| self.warn(warning));
-    }
-
-    /// Has a file's content on the disk, and all that was written to it before.
-    pub(super) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
-        if self.kept().journal.as_ref().is_some_and(|journal| journal.record().tainted.contains(&file)) {
-            let error = io::Error::other(
-                "an earlier attempt has failed, and only a check after a restart of the system tells what is on \
-                 the disk",
-            );
-            return Err(self.storage.error("sync", file, Name::Final, &error));
-        }
-        let result = self.fsync(file);
-        if result.is_err() {
-            self.append(&[Fact::Tainted(file)]);
-        }
-        result
-    }
-
-    fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {
-        let Some(open) = self.readable(file)? else { return Ok(()) };
-        // Not only the data: its time of change has to be the journal's after a loss of power.
-        let planned = self.storage.before(Call::Sync, file);
-        planned.and_then(|()| Ok(rustix::fs::fsync(&open.file)?)).map_err(|error| {
-            let error = self.storage.error("sync", file, Name::Final, &error);
-            // Whatever it is for want of: to try again would tell nothing.
-            DiskError { kind: DiskErrorKind::Other, ..error }
-        })
     }
 
     /// Whether an earlier run has left something of the torrent under its present name.

@@ -1,9 +1,9 @@
 //! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
-//! payload bytes fall into them (`transfer`), and the jobs themselves (`prepare`, `advance`, `check`,
-//! `upload`), and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state travels inside its job, so no
-//! two workers ever share one.
+//! payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `check`, `upload`), and
+//! what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state travels
+//! inside its job, so no two workers ever share one.
 
 pub mod door;
 

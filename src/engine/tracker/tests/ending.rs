@@ -1,3 +1,5 @@
+//! How an announcer ends.
+
 use super::bench::{Bench, EMPTY};
 use crate::base::time::Duration;
 use crate::engine::tracker::TrackerOutput;

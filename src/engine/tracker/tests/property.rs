@@ -1,3 +1,5 @@
+//! Whatever trackers say, none is asked too often.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -82,6 +82,8 @@ pub const TRACKED_PEERS: usize = 100_000;
 pub const TOLD_PEERS: usize = 200;
 /// HTTP requests under way at once.
 pub const HTTP_REQUESTS: usize = 50;
+/// Torrent files fetched from their URLs at once: each may be as long as [`TORRENT_FILE`].
+pub const TORRENT_FETCHES: usize = 8;
 /// Redirects followed.
 pub const REDIRECTS: usize = 5;
 /// An announce interval is taken to be at least this.

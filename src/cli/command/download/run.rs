@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ use crate::engine::snapshot::Detail;
 use crate::metainfo::Metainfo;
 use crate::metainfo::safe_path::PART_SUFFIX;
 use crate::runtime::client::Client;
-use crate::runtime::http::fetch_torrent;
+use crate::runtime::http::TorrentFetcher;
 
 /// Between two looks at how it goes; bars are redrawn as often.
 const TICK: Duration = Duration::from_millis(200);
@@ -57,6 +58,7 @@ pub async fn download(
         client,
         jobs: Vec::new(),
         by_torrent: BTreeMap::new(),
+        fetcher: Arc::default(),
         fetches: JoinSet::new(),
         teller: Teller::default(),
         claimed: BTreeSet::new(),
@@ -82,6 +84,7 @@ struct Run {
     jobs: Vec<Job>,
     /// Which job a torrent of the client's is.
     by_torrent: BTreeMap<TorrentId, usize>,
+    fetcher: Arc<TorrentFetcher>,
     /// Torrent files on their way, by job.
     fetches: JoinSet<(usize, Result<Vec<u8>, String>)>,
     teller: Teller,
@@ -108,8 +111,9 @@ impl Run {
             Content::Torrent(metainfo) => self.queue(index, *metainfo),
             Content::Refused(error) => self.fail(index, &error),
             Content::Url(url) => {
+                let fetcher = self.fetcher.clone();
                 self.fetches.spawn(async move {
-                    let bytes = fetch_torrent(&url, limit::TORRENT_FILE as usize).await;
+                    let bytes = fetcher.fetch(&url, limit::TORRENT_FILE as usize).await;
                     (index, bytes.map_err(|error| error.to_string()))
                 });
             }

@@ -1,9 +1,9 @@
 //! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
-//! payload bytes fall into them (`transfer`), and the jobs themselves (`prepare`, `advance`, `check`,
-//! `upload`), and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state travels inside its job, so no
-//! two workers ever share one.
+//! payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `check`, `upload`),
+//! and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state
+//! travels inside its job, so no two workers ever share one.
 
 pub mod door;
 
@@ -17,6 +17,7 @@ mod keep;
 mod open_files;
 mod prepare;
 mod queue;
+pub(super) mod read_advice;
 mod storage;
 mod sync_behind;
 mod target;

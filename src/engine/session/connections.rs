@@ -253,14 +253,8 @@ impl Session {
         match link.stage {
             Stage::Member(torrent) => {
                 self.bandwidth.on_left(connection);
-                let reason = match cause {
-                    CloseCause::Asked => "closed by us",
-                    CloseCause::ByPeer => "closed by the peer",
-                    CloseCause::Network => "the network failed",
-                    CloseCause::Malformed => "it sent what is no peer wire",
-                };
                 self.with_torrent(now, torrent, |torrent, ctx| {
-                    torrent.on_closed(ctx, connection, reason.to_owned());
+                    torrent.on_closed(ctx, connection, cause.to_string());
                 });
             }
             Stage::Handshake(_) => {

@@ -56,7 +56,7 @@ impl Drop for Gate {
 struct Pair {
     dir: tempfile::TempDir,
     content: Vec<u8>,
-    _seed: Client,
+    seed: Client,
     client: Client,
     gate: Gate,
     is_reached: Receiver<()>,
@@ -94,8 +94,8 @@ impl Pair {
         let place = dir.path().join("client");
         let (gate, is_reached) = Gate::before_writes(&place);
         let client = client();
-        add(&client, target(place), vec![([127, 0, 0, 1], seed.port()).into()]);
-        Pair { dir, content, _seed: seed, client, gate, is_reached }
+        add(&client, Target::new(place), vec![([127, 0, 0, 1], seed.port()).into()]);
+        Pair { dir, content, seed, client, gate, is_reached }
     }
 
     async fn snapshot(&self) -> TorrentSnapshot {
@@ -152,6 +152,23 @@ async fn while_the_disk_does_not_keep_up_little_is_taken_from_peers_and_people_a
 
 #[tokio::test]
 async fn a_disk_that_hangs_does_not_keep_anybody_from_leaving() {
+
+#[tokio::test]
+async fn whoever_seeds_is_told_that_a_peer_left_for_what_could_not_be_read() {
+    let mut pair = Pair::start(16 << 20).await;
+    pair.wait_for_a_write();
+    let data = std::fs::File::options().write(true).open(pair.dir.path().join("seed/payload")).unwrap();
+    data.set_len(0).unwrap();
+    pair.gate.open();
+    let reason = tokio::time::timeout(LIMIT, async {
+        loop {
+            if let Notice::PeerClosed { reason, .. } = pair.seed.notice().await.expect("it runs on") {
+                break reason;
+            }
+        }
+    });
+    assert_eq!(reason.await.expect("somebody leaves"), "what it asked for could not be read");
+}
     let pair = Pair::start(1 << 20).await;
     pair.wait_for_a_write();
     let began = Instant::now();

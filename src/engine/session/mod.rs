@@ -269,9 +269,8 @@ impl Session {
     }
 
     fn with_context<R>(&mut self, now: Instant, act: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        let busy = self.connections.len() + self.dials.len();
         let mut room = Room {
-            connections: self.settings.max_peers.saturating_sub(busy),
+            connections: self.settings.max_peers.saturating_sub(self.places_taken()),
             dials: self.settings.max_dials.saturating_sub(self.dials.len()),
         };
         let mut ctx = Context {

@@ -34,6 +34,8 @@ fn a_file_has_its_final_name_only_when_it_is_complete() {
     // Handles from before the renaming are good after it, and new ones find the new name.
     assert_eq!(disk.check(0..2), Ok(vec![0, 1]));
     disk.run(DiskJob::Close { torrent: TORRENT });
+    assert!(disk.open().is_err(), "what is closed is forgotten");
+    let disk = Disk::new(sample.storage(target(dir.path())));
     assert_eq!(disk.open(), Ok(Existing::Something));
     assert_eq!(disk.check(0..2), Ok(vec![0, 1]));
 }

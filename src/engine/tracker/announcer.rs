@@ -40,7 +40,6 @@ pub struct Announcer {
     answered_at: Instant,
     /// Whether the torrent was completed in this run.
     is_completed: bool,
-    has_answered: bool,
     next_key: u32,
     outputs: VecDeque<Pending>,
 }
@@ -104,7 +103,6 @@ impl Announcer {
             step: limit::ANNOUNCE_GAP_MIN,
             answered_at: Instant::ZERO,
             is_completed: false,
-            has_answered: false,
             next_key: 0,
             outputs,
         }
@@ -274,16 +272,6 @@ impl Announcer {
             && asked.all(|tracker| matches!(tracker.standing, Standing::Refusing | Standing::Dismissed))
     }
 
-    /// Whether any tracker has ever answered, be it with a refusal.
-    pub fn has_answered(&self) -> bool {
-        self.has_answered
-    }
-
-    /// When trackers are asked next, for people; `None` while one is asked, or when none will be.
-    pub fn next_announce(&self) -> Option<Instant> {
-        if self.phase == Phase::Running { self.poll_timeout() } else { None }
-    }
-
     /// When the next round is due.
     fn round_at(&self) -> Option<Instant> {
         if let Some(working) = self.working {
@@ -361,7 +349,6 @@ impl Announcer {
         let route = &mut tracker.routes[family];
         match outcome {
             Outcome::Answered(answer, reach) => {
-                self.has_answered = true;
                 route.on_answer(event);
                 if answer.tracker_id.is_some() {
                     route.tracker_id = answer.tracker_id;
@@ -380,7 +367,6 @@ impl Announcer {
             }
             Outcome::NoSuchFamily => route.is_working = false,
             Outcome::Failed(failure) => {
-                self.has_answered |= failure.refused;
                 route.is_working = false;
                 // A refusal says more than a failure to connect.
                 let attempt = &mut tracker.attempt;

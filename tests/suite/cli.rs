@@ -250,7 +250,6 @@ fn an_option_may_come_from_the_environment_and_the_command_line_beats_it() {
     assert_eq!(run(&["here.torrent", "-d", "."]), Some(5));
 }
 
-#[cfg(unix)]
 #[test]
 fn an_interrupted_download_ends_soon_with_code_130() {
     let work = tempfile::tempdir().unwrap();
@@ -274,7 +273,6 @@ fn an_interrupted_download_ends_soon_with_code_130() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_seed_that_is_interrupted_has_done_its_work() {
     let work = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! How local an address is, and which sources may name it.
+//! Addresses as bytes, how local they are, and which sources may name them.
 //!
 //! One rule: an address may not be more local than its source. A tracker far away has no business to make
 //! us dial our own machine.
@@ -72,10 +72,35 @@ mod tests {
             ("[::1]:1", Reach::Global, false),
             ("169.254.169.254:80", Reach::Global, false),
             ("169.254.1.1:80", Reach::LinkLocal, true),
+/// The address of 4 or 16 bytes. An IPv4 address written as an IPv6 one is the former: it is dialled as such.
+pub fn ip_from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).map(|octets| IpAddr::from(octets).to_canonical()).ok())
+}
+
+/// The 4 or 16 bytes of an address.
+pub fn ip_to_bytes(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
             ("10.0.0.1:1", Reach::Global, true),
             ("8.8.8.8:1", Reach::Loopback, true),
             ("8.8.8.8:0", Reach::Loopback, false),
             ("0.0.0.0:1", Reach::Loopback, false),
+    #[test]
+    fn an_address_is_its_bytes_and_one_in_clothes_of_ipv6_is_of_ipv4() {
+        for text in ["1.2.3.4", "2001:db8::7"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(ip_from_bytes(&ip_to_bytes(address)), Some(address));
+        }
+        let mapped: IpAddr = "::ffff:1.2.3.4".parse().unwrap();
+        assert_eq!(ip_from_bytes(&ip_to_bytes(mapped)), Some(mapped.to_canonical()));
+        assert_eq!(ip_from_bytes(b"12345"), None);
+    }
+
             ("224.0.0.1:1", Reach::Loopback, false),
             ("255.255.255.255:1", Reach::Loopback, false),
             ("[ff02::1]:1", Reach::Loopback, false),

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::metainfo::safe_path::is_invisible;
+use crate::base::invisible::is_unsafe;
 
 /// Shows a text with its control, bidi and invisible characters as escapes: `\n`, `\x1b`, `\u{202e}`.
 #[derive(Clone, Copy, Debug)]

@@ -141,7 +141,7 @@ fn seeding(torrent: &TorrentSnapshot) -> Vec<Part> {
     vec![
         part("seeding".to_owned(), 0, 2),
         part(format!("↑ {}", format::rate(torrent.up)), 0, 2),
-        part(format!("uploaded {}", format::bytes(torrent.uploaded)), 1, 2),
+        part(format!("uploaded {}", format::growing(torrent.uploaded)), 1, 2),
         part(format!("peers {}", torrent.peers), 2, 2),
     ]
 }

@@ -14,6 +14,7 @@ use super::patience::{GivenUp, Patience};
 use super::words::{Teller, done, failed, missing_files, torrent_of};
 use super::{Content, Source, look_up};
 use crate::base::limit;
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -173,7 +174,7 @@ impl Run {
             };
             if self.screen.mode() == Mode::Lines {
                 let files = metainfo.payload_files().count();
-                let size = format::bytes(metainfo.total_size);
+                let size = size(metainfo.total_size);
                 self.screen.say(&format!("{}: {size} in {}", job.name, format::count(files, "file")));
             }
             let mut new = self.settings.new_torrent(*metainfo, &self.peers);

@@ -11,7 +11,8 @@ use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::HttpRequest;
 use crate::engine::input::{HttpAnswer, HttpFailure};
-use crate::wire::tracker::{AnnounceAnswer, AnnounceRequest, Event, without_secrets};
+use crate::wire::shown_url::without_secrets;
+use crate::wire::tracker::{AnnounceAnswer, AnnounceRequest, Event};
 
 /// How long an announce may take.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::base::limit;
 use crate::cli::output::escape::escape_bytes;
 use crate::metainfo::{Metainfo, MetainfoError};
+use crate::runtime::disk::special_file::{NAMED_PIPE, what_is};
 
 /// Why a torrent could not be read. Texts name the input, escaped.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum TorrentFileError {
         source: io::Error,
     },
     /// A directory, pipe, socket or device.
-    #[error("{input}: is {kind}, not a torrent file")]
+    #[error("{input}: is {kind}{}, not a torrent file", pipe_hint(kind))]
     NotAFile {
         /// The path as given.
         input: String,
@@ -47,6 +48,10 @@ pub enum TorrentFileError {
     },
 }
 
+fn pipe_hint(kind: &str) -> &'static str {
+    if kind == NAMED_PIPE { " (give `-` to read standard input)" } else { "" }
+}
+
 /// The torrent in the file at `path`.
 pub fn load(path: &Path) -> Result<Metainfo, TorrentFileError> {
     parse(&read(path)?, &shown(path))
@@ -64,7 +69,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, TorrentFileError> {
     let file = open(path).map_err(io_error)?;
     let metadata = file.metadata().map_err(io_error)?;
     if !metadata.is_file() {
-        return Err(TorrentFileError::NotAFile { input, kind: kind(metadata.file_type()) });
+        return Err(TorrentFileError::NotAFile { input, kind: what_is(&metadata) });
     }
     if metadata.len() > limit::TORRENT_FILE {
         return Err(TorrentFileError::TooLarge { input });
@@ -133,7 +138,7 @@ mod tests {
         let huge = File::create(at("huge")).unwrap();
         huge.set_len(10 << 30).unwrap();
         assert!(matches!(read(&at("huge")), Err(TorrentFileError::TooLarge { .. })));
-        assert!(matches!(read(folder.path()), Err(TorrentFileError::NotAFile { kind: "a directory", .. })));
+        assert!(matches!(read(folder.path()), Err(TorrentFileError::NotAFile { kind: "a folder", .. })));
         let missing = read(&at("missing\x1b")).unwrap_err().to_string();
         assert!(missing.contains("missing\\x1b: No such file"), "{missing}");
     }
@@ -143,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-        assert!(read(&pipe).unwrap_err().to_string().contains("is a pipe"));
+        assert!(read(&pipe).unwrap_err().to_string().contains("is a named pipe"));
         assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("is a device"));
     }
 

@@ -26,6 +26,7 @@ use crate::cli::torrent_file;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
 use crate::metainfo::safe_path::{SafePaths, is_kept};
+use crate::runtime::disk::special_file::what_is;
 use crate::runtime::hash_files::tree::{self, Tree, TreeFile};
 use crate::runtime::hash_files::{Payload, Source, Strictness};
 
@@ -118,8 +119,7 @@ fn find(args: &CreateArgs, dir: &Path) -> Result<Found, CliError> {
         return Ok(Found { name, dir: real, is_folder: true, files, tree });
     }
     if !metadata.is_file() {
-        let error =
-            format!("{} is {}, neither a file nor a folder", shown(&args.path), tree::kind(&metadata));
+        let error = format!("{} is {}, neither a file nor a folder", shown(&args.path), what_is(&metadata));
         return Err(CliError::new(ExitCode::Io, error));
     }
     tree::require_readable(&real, &metadata).map_err(|error| unreadable(&args.path, &error))?;

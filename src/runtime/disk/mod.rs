@@ -19,6 +19,7 @@ mod prepare;
 mod queue;
 pub(super) mod read_advice;
 mod storage;
+pub mod special_file;
 mod sync_behind;
 mod target;
 mod transfer;

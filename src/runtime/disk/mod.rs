@@ -12,6 +12,7 @@ mod check;
 mod elsewhere;
 mod error;
 mod file_limit;
+pub(super) mod file_system;
 mod find_data;
 mod keep;
 mod open_files;

@@ -33,7 +33,7 @@ use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
+use crate::runtime::disk::{SyncPolicy, Target};
 use crate::runtime::tracker_server::TrackerServer;
 
 /// The file's name.
@@ -167,22 +167,10 @@ fn client_settings() -> ClientSettings {
     }
 }
 
-fn target(dir: PathBuf) -> Target {
-    Target {
-        dir,
-        part_suffix: true,
-        allocate: Allocate::Sparse,
-        read_only: false,
-        lenient: false,
-        reserve: 0,
-        on_conflict: OnConflict::Keep,
-    }
-}
-
 fn settings(dir: PathBuf) -> Settings {
     Settings {
         client: client_settings(),
-        disk: target(dir),
+        disk: Target::new(dir),
         name: None,
         peers: Vec::new(),
         trackers: Vec::new(),
@@ -200,7 +188,7 @@ impl Seed {
         let client = Client::start(client_settings())?;
         client.add(NewTorrent {
             metainfo: Arc::new(metainfo.clone()),
-            target: Target { read_only: true, ..target(dir) },
+            target: Target { read_only: true, ..Target::new(dir) },
             output: None,
             peers: Vec::new(),
             trackers: Vec::new(),

@@ -1,6 +1,6 @@
 //! A client whose disk is slow, or does not answer at all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::engine::snapshot::{Detail, StallReason, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content, Draft};
 use crate::runtime::disk::door::fault::{Call, planned::plan};
-use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
+use crate::runtime::disk::{SyncPolicy, Target};
 
 const PIECE: usize = 64 * 1024;
 const MEMORY: u64 = 1024 * 1024;
@@ -89,7 +89,7 @@ impl Pair {
             });
         };
         let mut seed = client();
-        add(&seed, Target { read_only: true, ..target(dir.path().join("seed")) }, Vec::new());
+        add(&seed, Target { read_only: true, ..Target::new(dir.path().join("seed")) }, Vec::new());
         while !matches!(seed.notice().await, Some(Notice::Complete { .. })) {}
         let place = dir.path().join("client");
         let (gate, is_reached) = Gate::before_writes(&place);
@@ -117,18 +117,6 @@ fn client() -> Client {
         engine: Settings { memory: MEMORY, ..Settings::default() },
     })
     .unwrap()
-}
-
-fn target(dir: PathBuf) -> Target {
-    Target {
-        dir,
-        part_suffix: true,
-        allocate: Allocate::Sparse,
-        read_only: false,
-        lenient: false,
-        reserve: 0,
-        on_conflict: OnConflict::Keep,
-    }
 }
 
 #[tokio::test]

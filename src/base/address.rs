@@ -5,6 +5,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Which families of addresses are in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+impl Families {
+    /// Both.
+    pub const BOTH: Families = Families { v4: true, v6: true };
+}
+
 /// How far an address reaches, the most local first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Reach {
@@ -58,20 +72,6 @@ pub fn may_dial(address: SocketAddr, source: Reach) -> bool {
         && Reach::of(address.ip()).is_some_and(|reach| reach >= Reach::Private || reach >= source)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_may_not_name_an_address_more_local_than_itself() {
-        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
-        for (address, source, allowed) in [
-            ("127.0.0.1:1", Reach::Loopback, true),
-            ("127.0.0.1:1", Reach::Private, false),
-            ("[::ffff:127.0.0.1]:1", Reach::Global, false),
-            ("[::1]:1", Reach::Global, false),
-            ("169.254.169.254:80", Reach::Global, false),
-            ("169.254.1.1:80", Reach::LinkLocal, true),
 /// The address of 4 or 16 bytes. An IPv4 address written as an IPv6 one is the former: it is dialled as such.
 pub fn ip_from_bytes(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
@@ -86,10 +86,10 @@ pub fn ip_to_bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
-            ("10.0.0.1:1", Reach::Global, true),
-            ("8.8.8.8:1", Reach::Loopback, true),
-            ("8.8.8.8:0", Reach::Loopback, false),
-            ("0.0.0.0:1", Reach::Loopback, false),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
     fn an_address_is_its_bytes_and_one_in_clothes_of_ipv6_is_of_ipv4() {
         for text in ["1.2.3.4", "2001:db8::7"] {
@@ -101,6 +101,20 @@ pub fn ip_to_bytes(address: IpAddr) -> Vec<u8> {
         assert_eq!(ip_from_bytes(b"12345"), None);
     }
 
+    #[test]
+    fn a_source_may_not_name_an_address_more_local_than_itself() {
+        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (address, source, allowed) in [
+            ("127.0.0.1:1", Reach::Loopback, true),
+            ("127.0.0.1:1", Reach::Private, false),
+            ("[::ffff:127.0.0.1]:1", Reach::Global, false),
+            ("[::1]:1", Reach::Global, false),
+            ("169.254.169.254:80", Reach::Global, false),
+            ("169.254.1.1:80", Reach::LinkLocal, true),
+            ("10.0.0.1:1", Reach::Global, true),
+            ("8.8.8.8:1", Reach::Loopback, true),
+            ("8.8.8.8:0", Reach::Loopback, false),
+            ("0.0.0.0:1", Reach::Loopback, false),
             ("224.0.0.1:1", Reach::Loopback, false),
             ("255.255.255.255:1", Reach::Loopback, false),
             ("[ff02::1]:1", Reach::Loopback, false),

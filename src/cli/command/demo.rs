@@ -162,7 +162,7 @@ fn client_settings() -> ClientSettings {
         check_threads: None,
         // What is made here goes away with the demo.
         state: None,
-        sync: Sync::None,
+        sync: SyncPolicy::None,
         engine,
     }
 }

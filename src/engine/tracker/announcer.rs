@@ -111,7 +111,7 @@ impl Announcer {
 
     /// Begins to announce; nothing happens where no family is in use.
     pub fn start(&mut self, now: Instant) {
-        if self.phase == Phase::Idle && self.settings.families != (false, false) {
+        if self.phase == Phase::Idle && (self.settings.families.v4 || self.settings.families.v6) {
             self.phase = Phase::Running;
             self.begin_round(now);
         }
@@ -311,7 +311,7 @@ impl Announcer {
         let tracker = &mut self.trackers[index];
         tracker.is_tried = true;
         tracker.attempt = Attempt::default();
-        let families = [self.settings.families.0, self.settings.families.1];
+        let families = [self.settings.families.v4, self.settings.families.v6];
         for family in (0..FAMILIES.len()).filter(|&family| families[family]) {
             let route = &self.trackers[index].routes[family];
             if wants(route) {

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::address::Families;
 use crate::base::limit;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
@@ -20,13 +21,13 @@ struct Bench {
 const EMPTY: &str = "d8:intervali1800e5:peers0:e";
 
 impl Bench {
-    fn with_families(tiers: &[&[&str]], families: (bool, bool)) -> Bench {
+    fn with_families(tiers: &[&[&str]], (v4, v6): (bool, bool)) -> Bench {
         let settings = AnnouncerSettings {
             info_hash: Sha1Hash([7; 20]),
             peer_id: PeerId(*b"-bg0100-abcdefghijkl"),
             port: 6881,
             key: 0xabc,
-            families,
+            families: Families { v4, v6 },
             numwant: 200,
             supports_encryption: false,
         };

@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// Whenever the system gets round to it.
     #[default]
     None,
@@ -55,9 +55,9 @@ pub struct Keeping {
     /// The state folder, and the torrent's identity; `None`: nothing is remembered.
     pub state: Option<(PathBuf, InfoHashes)>,
     /// When complete files must be on the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// Hears what people should know of the state, in words.
-    pub warn: Option<Arc<dyn Fn(String) + Send + std::marker::Sync>>,
+    pub warn: Option<Arc<dyn Fn(String) + Send + Sync>>,
 }
 
 impl fmt::Debug for Keeping {

@@ -142,8 +142,12 @@ impl Found {
             let inside = |path: &Path| shown(&self.dir.join(path));
             name_some(screen, "unreadable", faults.map(|(path, error)| format!("{}: {error}", inside(path))));
             let (first, _) = &self.tree.faults[0];
-            let count = format::count(self.tree.faults.len(), "file or folder");
-            let error = format!("{}: cannot be read; {count} in all", inside(first));
+            let others = match self.tree.faults.len() - 1 {
+                0 => String::new(),
+                1 => ", nor can one more file or folder".to_owned(),
+                others => format!(", nor can {others} more files or folders"),
+            };
+            let error = format!("{}: cannot be read{others}", inside(first));
             return Err(CliError::new(ExitCode::Io, error)
                 .with_hint("leave it out with --exclude, or make it readable"));
         }

@@ -78,7 +78,7 @@ impl Teller {
         if screen.verbose() == 0 && self.complaints.len() >= COMPLAINTS {
             return;
         }
-        if self.complaints.len() < limit::TRACKERS && self.complaints.insert(complaint.clone()) {
+        if self.complaints.len() < limit::COMPLAINTS && self.complaints.insert(complaint.clone()) {
             screen.warn(&complaint);
         }
     }

@@ -1,4 +1,5 @@
-//! One torrent's state as one line: `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
+//! One torrent's state as one line:
+//! `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
 //!
 //! Where the line does not fit, what matters least goes first, then the name is cut.
 
@@ -181,9 +182,9 @@ pub(crate) mod tests {
             torrent: TorrentId(1),
             phase,
             total: 5_261_334_938,
-            verified: 3_278_500_000,
             pieces: 100,
             have: 62,
+            verified: 3_278_500_000,
             partial: 0,
             downloaded: 3_278_500_000,
             uploaded: 1 << 20,
@@ -201,7 +202,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_line_is_as_the_contract_shows_it() {
+    fn the_line_is_as_the_readme_shows_it() {
         let line = StatusLine::new("ubuntu.iso", &snapshot(Phase::Downloading)).full();
         assert_eq!(
             line,

@@ -82,6 +82,8 @@ pub const TRACKED_PEERS: usize = 100_000;
 pub const TOLD_PEERS: usize = 200;
 /// HTTP requests under way at once.
 pub const HTTP_REQUESTS: usize = 50;
+/// Torrent files fetched from their URLs at once: each may be as long as [`TORRENT_FILE`].
+pub const TORRENT_FETCHES: usize = 8;
 /// Redirects followed.
 pub const REDIRECTS: usize = 5;
 /// An announce interval is taken to be at least this.
@@ -110,6 +112,8 @@ pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Other names that are tried for a download whose place is somebody else's.
 pub const OTHER_NAMES: u32 = 1_000;
+/// Complaints that are remembered in a run, so that each is made once; more are not made.
+pub const COMPLAINTS: usize = 1_000;
 /// Notices that may be dropped and wait for somebody to take them.
 pub const NOTICES: usize = 1_000;
 /// A file of the state folder, bytes.

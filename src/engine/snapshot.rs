@@ -38,8 +38,10 @@ pub struct TorrentSnapshot {
     pub verified: u64,
     /// Bytes received of pieces that are under way.
     pub partial: u64,
-    /// Pieces in all, and how many are verified and written.
-    pub pieces: (u32, u32),
+    /// Pieces in all.
+    pub pieces: u32,
+    /// Pieces that are verified and written.
+    pub have: u32,
     /// Payload bytes received in this run, useful or not.
     pub downloaded: u64,
     /// Payload bytes sent in this run.

@@ -20,13 +20,14 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
-use super::disk::{self, DiskPool, FileSpec, Keeping, Storage, Sync, Target};
+use super::disk::{self, DiskPool, FileSpec, Keeping, Storage, SyncPolicy, Target};
 use super::driver::{Event, Handle, Parts};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::door::tcp;
 pub use super::net::door::tcp::Listen;
 use super::notices;
+use crate::base::address::Families;
 use crate::base::random::Rng;
 use crate::engine::input::Input;
 use crate::engine::notice::Notice;
@@ -64,7 +65,7 @@ pub struct ClientSettings {
     /// Where torrents are remembered from run to run; `None`: nowhere.
     pub state: Option<PathBuf>,
     /// When complete files must be on the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// The engine's choices; the port and the families are filled in here.
     pub engine: Settings,
 }
@@ -122,7 +123,7 @@ pub struct Client {
     notices: notices::Listener,
     told: notices::Teller,
     state: Option<PathBuf>,
-    sync: Sync,
+    sync: SyncPolicy,
     disk: Arc<DiskPool>,
     engine: Option<thread::JoinHandle<()>>,
     next_torrent: AtomicU32,
@@ -147,7 +148,7 @@ impl Client {
             disk.limit_checks(threads);
         }
         let http = HttpWorker::start()?;
-        let families = (settings.listen.v4, settings.listen.v6);
+        let families = Families { v4: settings.listen.v4, v6: settings.listen.v6 };
         let engine = Settings { listen_port: port, families, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
         let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());

@@ -192,12 +192,12 @@ impl Handle {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_handshake(&handshake));
             }
             Action::Send { connection, message } => {
-                driver.with_peer(connection, |peer| peer.send(&message));
+                driver.with_peer(connection, |peer| peer.send([message]));
             }
-            Action::SendHaves { connection, pieces } => driver.with_peer(connection, |peer| {
-                let mut outbox = peer.outbox.borrow_mut();
-                pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
-            }),
+            Action::SendHaves { connection, pieces } => {
+                let haves = pieces.iter().map(|piece| Message::Have(*piece));
+                driver.with_peer(connection, |peer| peer.send(haves));
+            }
             Action::Allow { connection, direction, bytes } => {
                 driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }
@@ -235,7 +235,7 @@ impl Handle {
                 peer.outbox.borrow_mut().push_batch(blocks, bytes);
                 peer.wake();
             }
-            Err(error) => peer.close_for(&error),
+            Err(error) => peer.close_unreadable(&error),
         }
     }
 

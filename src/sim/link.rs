@@ -247,8 +247,8 @@ impl Link {
             let cut = 1 + rng.below(end.held.len());
             let rest = end.held.split_off(cut);
             let received = std::mem::replace(&mut end.held, rest);
-            if end.stream.feed_copying(&received, &mut reading.messages).is_err() {
-                reading.closed = Some(CloseCause::Malformed);
+            if let Err(error) = end.stream.feed_copying(&received, &mut reading.messages) {
+                reading.closed = Some(CloseCause::Malformed(error));
             }
             reading.has_more = !end.held.is_empty() || !end.inbox.is_empty();
         }

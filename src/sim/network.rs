@@ -256,7 +256,7 @@ impl World {
         }
         if let Some(cause) = reading.closed.filter(|_| self.links[link].ends[side].is_open) {
             self.end(link, side, cause);
-            if cause == CloseCause::Malformed {
+            if matches!(cause, CloseCause::Malformed(_)) {
                 self.send_end(link, side);
             }
         }

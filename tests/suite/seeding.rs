@@ -127,7 +127,6 @@ fn look(dir: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     seen
 }
 
-#[cfg(unix)]
 fn set_mode(dir: &Path, folder: u32, file: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     for path in look(dir).into_keys().chain([dir.to_owned()]) {
@@ -136,7 +135,6 @@ fn set_mode(dir: &Path, folder: u32, file: u32) {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn what_nobody_may_write_to_is_seeded_under_either_name_and_left_as_it_is() {
     for (suffix, flags) in [("", &["--seed"][..]), ("", &["--seed-only"]), (".part", &["--seed-only"])] {
@@ -154,7 +152,6 @@ fn what_nobody_may_write_to_is_seeded_under_either_name_and_left_as_it_is() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn several_may_begin_to_seed_the_same_data_at_once() {
     // Long enough to check that they meet.
@@ -248,7 +245,6 @@ fn each_goal_ends_a_seed_well_and_is_named() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_signal_before_the_goal_is_told_by_the_exit_code() {
     let setting = Setting::new(Payload::single("goal", 200_000, 16_384));

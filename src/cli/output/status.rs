@@ -1,4 +1,5 @@
-//! One torrent's state as one line: `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
+//! One torrent's state as one line:
+//! `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
 //!
 //! Where the line does not fit, what matters least goes first, then the name is cut.
 
@@ -141,7 +142,7 @@ fn seeding(torrent: &TorrentSnapshot) -> Vec<Part> {
     vec![
         part("seeding".to_owned(), 0, 2),
         part(format!("↑ {}", format::rate(torrent.up)), 0, 2),
-        part(format!("uploaded {}", format::bytes(torrent.uploaded)), 1, 2),
+        part(format!("uploaded {}", format::growing(torrent.uploaded)), 1, 2),
         part(format!("peers {}", torrent.peers), 2, 2),
     ]
 }
@@ -181,9 +182,10 @@ pub(crate) mod tests {
             torrent: TorrentId(1),
             phase,
             total: 5_261_334_938,
+            pieces: 100,
+            have: 62,
             verified: 3_278_500_000,
             partial: 0,
-            pieces: (100, 62),
             downloaded: 3_278_500_000,
             uploaded: 1 << 20,
             wasted: 0,
@@ -200,7 +202,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_line_is_as_the_contract_shows_it() {
+    fn the_line_is_as_the_readme_shows_it() {
         let line = StatusLine::new("ubuntu.iso", &snapshot(Phase::Downloading)).full();
         assert_eq!(
             line,

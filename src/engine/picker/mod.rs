@@ -262,17 +262,6 @@ impl PiecePicker {
         }
     }
 
-    /// By block, who sent it: for a piece that is under way or being verified, so ask before its verdict is
-    /// marked; else empty.
-    pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
-        let found = self.pieces.open_piece(piece).or_else(|| self.pieces.verifying_piece(piece));
-        let sender = |block: &Block| match block {
-            Block::Received(peer) => Some(*peer),
-            _ => None,
-        };
-        found.map_or(Vec::new(), |open| open.blocks().iter().map(sender).collect())
-    }
-
     /// The pieces that are verified and written.
     pub fn have(&self) -> &Bitfield {
         self.pieces.have()

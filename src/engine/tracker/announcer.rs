@@ -13,7 +13,8 @@ use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::HttpRequest;
 use crate::engine::input::{HttpAnswer, HttpFailure};
-use crate::wire::tracker::{AnnounceRequest, Event, without_secrets};
+use crate::wire::shown_url::without_secrets;
+use crate::wire::tracker::{AnnounceRequest, Event};
 
 /// How long an announce may take.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +39,6 @@ pub struct Announcer {
     answered_at: Instant,
     /// Whether the torrent was completed in this run.
     is_completed: bool,
-    has_answered: bool,
     next_key: u32,
     outputs: VecDeque<Pending>,
 }
@@ -102,7 +102,6 @@ impl Announcer {
             step: limit::ANNOUNCE_GAP_MIN,
             answered_at: Instant::ZERO,
             is_completed: false,
-            has_answered: false,
             next_key: 0,
             outputs,
         }
@@ -110,7 +109,7 @@ impl Announcer {
 
     /// Begins to announce; nothing happens where no family is in use.
     pub fn start(&mut self, now: Instant) {
-        if self.phase == Phase::Idle && self.settings.families != (false, false) {
+        if self.phase == Phase::Idle && (self.settings.families.v4 || self.settings.families.v6) {
             self.phase = Phase::Running;
             self.begin_round(now);
         }
@@ -254,16 +253,6 @@ impl Announcer {
             && asked.all(|tracker| matches!(tracker.standing, Standing::Refusing | Standing::Dismissed))
     }
 
-    /// Whether any tracker has ever answered, be it with a refusal.
-    pub fn has_answered(&self) -> bool {
-        self.has_answered
-    }
-
-    /// When trackers are asked next, for people; `None` while one is asked, or when none will be.
-    pub fn next_announce(&self) -> Option<Instant> {
-        if self.phase == Phase::Running { self.poll_timeout() } else { None }
-    }
-
     /// When the next round is due.
     fn round_at(&self) -> Option<Instant> {
         if let Some(working) = self.working {
@@ -302,7 +291,7 @@ impl Announcer {
         let tracker = &mut self.trackers[index];
         tracker.is_tried = true;
         tracker.attempt = Attempt::default();
-        let families = [self.settings.families.0, self.settings.families.1];
+        let families = [self.settings.families.v4, self.settings.families.v6];
         for family in (0..FAMILIES.len()).filter(|&family| families[family]) {
             let route = &self.trackers[index].routes[family];
             if wants(route) {
@@ -341,7 +330,6 @@ impl Announcer {
         let route = &mut tracker.routes[family];
         match outcome {
             Outcome::Answered(answer, reach) => {
-                self.has_answered = true;
                 route.on_answer(event);
                 if answer.tracker_id.is_some() {
                     route.tracker_id = answer.tracker_id;
@@ -360,7 +348,6 @@ impl Announcer {
             }
             Outcome::NoSuchFamily => route.is_working = false,
             Outcome::Failed(failure) => {
-                self.has_answered |= failure.refused;
                 route.is_working = false;
                 // A refusal says more than a failure to connect.
                 let attempt = &mut tracker.attempt;

@@ -14,6 +14,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::special_file;
+
 mod beneath;
 pub(in crate::runtime) mod fault;
 #[cfg(target_os = "linux")]
@@ -237,11 +239,7 @@ fn look_at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Found>> {
 fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(found(stat)),
-        FileType::Symlink => Err(in_the_way("a symbolic link")),
-        FileType::Directory => Err(in_the_way("a folder")),
-        FileType::Fifo => Err(in_the_way("a named pipe")),
-        FileType::Socket => Err(in_the_way("a socket")),
-        _ => Err(in_the_way("a device")),
+        other => Err(in_the_way(special_file::name_of(other))),
     }
 }
 

@@ -36,7 +36,7 @@ const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// Whenever the system gets round to it.
     #[default]
     None,
@@ -50,9 +50,9 @@ pub struct Keeping {
     /// The state folder, and the torrent's identity; `None`: nothing is remembered.
     pub state: Option<(PathBuf, InfoHashes)>,
     /// When complete files must be on the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// Hears what people should know of the state, in words.
-    pub warn: Option<Arc<dyn Fn(String) + Send + std::marker::Sync>>,
+    pub warn: Option<Arc<dyn Fn(String) + Send + Sync>>,
 }
 
 impl fmt::Debug for Keeping {

@@ -37,8 +37,8 @@ const HAND_OVER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) outbox: RefCell<Outbox>,
-    /// Set once the connection is to end.
-    is_closing: Cell<bool>,
+    /// Set once the connection is to end: why.
+    closing: Cell<Option<CloseCause>>,
     /// Whether the peer is to know at once, whatever is still under way.
     is_lost: Cell<bool>,
     /// How many more bytes may be read, and how many sent with blocks.
@@ -52,7 +52,7 @@ impl Peer {
     pub(crate) fn new() -> Peer {
         Peer {
             outbox: RefCell::default(),
-            is_closing: Cell::new(false),
+            closing: Cell::new(None),
             is_lost: Cell::new(false),
             // Handshakes cost nothing: only then does the engine know whom it meters.
             credit: [Cell::new(HANDSHAKE), Cell::new(HANDSHAKE)],
@@ -71,15 +71,20 @@ impl Peer {
         }
     }
 
-    pub(crate) fn close(&self) {
-        self.is_closing.set(true);
+    /// Ends the connection. Of several causes the first counts.
+    fn close_for(&self, cause: CloseCause) {
+        self.closing.update(|closing| closing.or(Some(cause)));
         self.wake();
     }
 
+    pub(crate) fn close(&self) {
+        self.close_for(CloseCause::Asked);
+    }
+
     /// Ends the connection, as what the peer asked for can't be read.
-    pub(crate) fn close_for(&self, error: &DiskError) {
+    pub(crate) fn close_unreadable(&self, error: &DiskError) {
         tracing::warn!(%error, "cannot read what a peer asks for");
-        self.close();
+        self.close_for(CloseCause::Disk);
     }
 
     /// Closes it in such a way that the system waits for nothing of it to arrive.
@@ -88,14 +93,13 @@ impl Peer {
         self.close();
     }
 
-    /// Has a message sent, unless the peer reads so little that messages only pile up: then it ends.
-    pub(crate) fn send(&self, message: &Message) {
+    /// Has messages sent, unless the peer reads so little that they only pile up: then it ends.
+    pub(crate) fn send(&self, messages: impl IntoIterator<Item = Message>) {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_unread() {
-            self.is_closing.set(true);
-            return;
+            return self.close_for(CloseCause::Unread);
         }
-        outbox.push(message);
+        messages.into_iter().for_each(|message| outbox.push(&message));
     }
 
     /// Lets `bytes` more move.
@@ -161,6 +165,7 @@ impl Connection {
         if peer.is_lost.get() {
             tcp::reset(&self.stream);
         }
+        tracing::debug!(connection = ?self.id, %cause, "closed");
         self.driver.remove_peer(self.id);
         self.driver.turn(Input::ConnectionClosed { connection: self.id, cause });
     }
@@ -168,15 +173,15 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<CloseCause> {
         let mut budget = BUDGET;
         loop {
-            if peer.is_closing.get() {
-                return Poll::Ready(CloseCause::Asked);
+            if let Some(cause) = peer.closing.get() {
+                return Poll::Ready(cause);
             }
             match self.poll_send(cx, peer, budget) {
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(_) => return Poll::Ready(CloseCause::Network),
             }
-            if peer.is_closing.get() {
-                return Poll::Ready(CloseCause::Asked);
+            if let Some(cause) = peer.closing.get() {
+                return Poll::Ready(cause);
             }
             match self.poll_receive(cx, peer) {
                 Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
@@ -202,7 +207,7 @@ impl Connection {
                     Ok(Some(bytes)) => outbox.push_batch(&batch, bytes),
                     Ok(None) => {}
                     Err(error) => {
-                        peer.close_for(&error);
+                        peer.close_unreadable(&error);
                         break;
                     }
                 }
@@ -285,11 +290,33 @@ impl Connection {
         if !messages.is_empty() {
             self.driver.turn(Input::MessagesReceived { connection: self.id, messages });
         }
-        Poll::Ready(decoded.map(|()| count).map_err(|_| CloseCause::Malformed))
+        Poll::Ready(decoded.map(|()| count).map_err(CloseCause::Malformed))
     }
 }
 
 fn slice(buffer: &Arc<dyn Buffer>, range: std::ops::Range<usize>) -> BlockData {
     BlockData::new(buffer.clone(), range.start, range.len())
         .expect("the decoder gives ranges of what it was fed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::index::PieceIndex;
+    use crate::base::limit;
+
+    #[test]
+    fn a_peer_that_reads_nothing_of_what_it_is_told_ends_whatever_it_is() {
+        let haves = || (0..100).map(|piece| Message::Have(PieceIndex(piece)));
+        let peer = Peer::new();
+        let mut told = 0;
+        while peer.closing.get().is_none() {
+            peer.send(haves());
+            told += 900;
+            assert!(told < limit::UNREAD + 10_000, "{told} bytes wait");
+        }
+        assert_eq!(peer.closing.get(), Some(CloseCause::Unread));
+        peer.close();
+        assert_eq!(peer.closing.get(), Some(CloseCause::Unread), "the first cause counts");
+    }
 }

@@ -90,8 +90,12 @@ impl PeerStream {
     fn gather(&mut self, bytes: &[u8], out: &mut Vec<Inbound>) -> Result<usize, DecodeError> {
         let taken = bytes.len().min(self.decoder.wanted(&self.unfinished));
         self.unfinished.extend_from_slice(&bytes[..taken]);
-        if let Some(Item::Message(message)) = self.decoder.next(&self.unfinished, &mut 0)? {
+        let mut at = 0;
+        if let Some(Item::Message(message)) = self.decoder.next(&self.unfinished, &mut at)? {
             out.push(Inbound::Message(message));
+        }
+        // Without a message too: once its kind is known, the decoder may skip it, and wants none of it again.
+        if at > 0 {
             self.gathering = false;
             self.unfinished = Vec::new();
         }

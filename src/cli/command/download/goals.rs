@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::args::{Seeding, StopWhen};
 use crate::cli::output::format;
@@ -36,7 +37,7 @@ impl Service {
         let mut look = |is_met: bool, words: String| if is_met { met.push(words) } else { open += 1 };
         if let Some(ratio) = goals.ratio {
             let is_met = torrent.uploaded as f64 >= ratio * torrent.total as f64;
-            let sent = format::bytes(torrent.uploaded);
+            let sent = size(torrent.uploaded);
             look(is_met, format!("ratio {ratio} is reached with {sent} sent (--ratio)"));
         }
         if let Some(time) = goals.seed_time {

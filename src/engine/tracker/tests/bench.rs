@@ -1,5 +1,6 @@
 //! An announcer on a virtual clock.
 
+use crate::base::address::Families;
 use crate::base::hash::Sha1Hash;
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
@@ -19,13 +20,13 @@ pub(super) struct Bench {
 pub(super) const EMPTY: &str = "d8:intervali1800e5:peers0:e";
 
 impl Bench {
-    pub(super) fn with_families(tiers: &[&[&str]], families: (bool, bool)) -> Bench {
+    pub(super) fn with_families(tiers: &[&[&str]], (v4, v6): (bool, bool)) -> Bench {
         let settings = AnnouncerSettings {
             info_hash: Sha1Hash([7; 20]),
             peer_id: PeerId(*b"-bg0100-abcdefghijkl"),
             port: 6881,
             key: 0xabc,
-            families,
+            families: Families { v4, v6 },
             numwant: 200,
             supports_encryption: false,
         };

@@ -281,6 +281,7 @@ impl World {
                     self.with_end(id, connection, |end| end.send(Outgoing::Raw(bytes)));
                 }
                 Deed::Close(connection) => self.close(id, connection),
+                Deed::StopReading(connection) => self.with_end(id, connection, End::stop_reading),
                 Deed::Wake(time) => {
                     let event = Event::Scripted { host: id, run, event: PeerEvent::Woken };
                     self.queue.push(self.now + time, event);

@@ -351,3 +351,24 @@ fn twenty_that_ask_for_everything_and_read_nothing_have_one_turn_each_and_then_h
         assert!(waited <= Duration::from_secs(patience), "seed {seed}: {waited:?}");
     }
 }
+
+#[test]
+fn a_slow_peer_that_has_a_failed_piece_to_itself_does_not_keep_it_from_others_for_long() {
+    // One piece of 256 blocks. Who spoils it is thrown out, and then one that sends a block a second has it.
+    let scenario = Scenario::new(1).files(&[4 << 20], 4 << 20).leechers(1).seeds(1);
+    let mut swarm = build(&scenario.liar(Lie::BadBlocks { every: 10 }).liar(Lie::Crawls));
+    let (leecher, seed) = (swarm.leechers[0], swarm.seeds[0]);
+    swarm.world.stop_in(seed, Duration::ZERO, btget::sim::world::Departure::Off);
+    let liars = swarm.liars.clone();
+    for liar in liars {
+        let address = swarm.world.address(liar);
+        swarm.world.tracker_mut().join(address);
+    }
+    let has_failed = |world: &World| {
+        let is_ban = |notice: &Notice| matches!(notice, Notice::PeerBanned { .. });
+        world.notices(leecher).iter().any(|(_, notice)| is_ban(notice))
+    };
+    assert!(swarm.world.run_until(5 * MINUTE, has_failed));
+    swarm.world.start_in(seed, Duration::from_secs(5));
+    finishes(&mut swarm, MINUTE + Duration::from_secs(30));
+}

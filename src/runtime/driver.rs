@@ -198,6 +198,9 @@ impl Handle {
                 let mut outbox = peer.outbox.borrow_mut();
                 pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
             }),
+            Action::Expect { connection, pieces } => {
+                driver.with_peer(connection, |peer| peer.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }

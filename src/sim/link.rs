@@ -130,6 +130,11 @@ impl End {
         self.credit[direction as usize].allow(bytes);
     }
 
+    /// No bitfield is longer than of so many pieces.
+    pub(super) fn expect_pieces(&mut self, pieces: u32) {
+        self.stream.expect_pieces(pieces);
+    }
+
     /// Reads nothing more.
     pub(super) fn stop_reading(&mut self) {
         self.is_reading = false;

@@ -40,6 +40,9 @@ impl World {
             Action::Retract { connection, blocks } => {
                 self.with_end(id, connection, |end| end.retract(&blocks));
             }
+            Action::Expect { connection, pieces } => {
+                self.with_end(id, connection, |end| end.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 self.with_end(id, connection, |end| end.allow(direction, bytes));
                 if let Some(&(link, side)) = self.hosts[id.0].connections.get(&connection) {

@@ -22,8 +22,8 @@ use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::disk_job::{
-    DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile,
-    Verdict,
+    DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob, Resume, Traffic, Unproven,
+    UnprovenFile, Verdict,
 };
 use crate::engine::order::TorrentId;
 
@@ -54,6 +54,8 @@ pub struct VirtualDisk {
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
+    /// What all runs have moved.
+    traffic: Traffic,
     kept: Option<Box<KeptDisk>>,
     is_full: bool,
     faults: Vec<String>,
@@ -72,6 +74,7 @@ impl VirtualDisk {
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
             remembers: false,
+            traffic: Traffic::default(),
             kept: None,
             is_full: false,
             faults: Vec::new(),
@@ -183,6 +186,10 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result: Ok(()) })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Remember { torrent, traffic } => {
+                self.traffic = self.traffic.plus(traffic);
+                (0, DiskResult::Remembered { torrent })
+            }
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         };
         let time = self.speed.latency + self.speed.rate.time_for(bytes).unwrap_or_default();
@@ -273,6 +280,10 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Remember { torrent, traffic } => {
+                kept.remember(now, traffic);
+                (0, DiskResult::Remembered { torrent })
+            }
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         }
     }
@@ -285,6 +296,7 @@ impl VirtualDisk {
             have: self.right.clone(),
             unsure: Bitfield::empty(self.right.len()),
             written: self.under_way.iter().map(written).collect(),
+            traffic: self.traffic,
         }
     }
 
@@ -398,6 +410,7 @@ fn torrent_of(job: &DiskJob) -> TorrentId {
         | DiskJob::FindUnproven { torrent }
         | DiskJob::FinishFile { torrent, .. }
         | DiskJob::Settle { torrent }
+        | DiskJob::Remember { torrent, .. }
         | DiskJob::Close { torrent } => *torrent,
         DiskJob::Advance(job) => job.torrent,
     }

@@ -191,6 +191,7 @@ impl Active {
         connection: ConnectionId,
         blocks: &[BlockRequest],
     ) {
+        self.on_moved(ctx.now);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.last_sent = ctx.now;
         peer.last_data = ctx.now;

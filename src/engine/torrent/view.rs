@@ -31,6 +31,7 @@ impl Active {
             pieces: (self.have().len(), self.have().count()),
             downloaded: self.totals.downloaded,
             uploaded: self.totals.uploaded,
+            earlier: self.earlier,
             wasted: self.totals.wasted,
             down,
             up: up.rate(now),

@@ -297,6 +297,12 @@ impl Shared {
                 }
                 DiskResult::Settled { torrent }
             }
+            DiskJob::Remember { torrent, traffic } => {
+                if let Some(payload) = self.payload(torrent) {
+                    payload.remember(traffic);
+                }
+                DiskResult::Remembered { torrent }
+            }
             DiskJob::Close { torrent } => {
                 if let Some(payload) = self.payload(torrent) {
                     payload.close();

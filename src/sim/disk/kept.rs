@@ -31,7 +31,7 @@ use crate::base::digest;
 use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, PieceJob, Resume, Verdict};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, PieceJob, Resume, Traffic, Verdict};
 use crate::engine::resume::durability::Pending;
 use crate::engine::resume::reliance::{Look, Scene};
 use crate::engine::resume::{Fact, Ledger, Pieces, Told, Whose, Write, runs_of};
@@ -231,7 +231,7 @@ impl KeptDisk {
         } else {
             let none = Bitfield::empty(pieces);
             let unsure = if has_data { Bitfield::full(pieces) } else { none.clone() };
-            Resume { have: none, unsure, written: Vec::new() }
+            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
         };
         let record = scene.going_on(&resume, is_known.then_some(ledger.record()));
         self.memory.ours = record.files_that_are(Whose::Ours).collect();
@@ -253,6 +253,11 @@ impl KeptDisk {
             (false, true) => Existing::Something,
             (false, false) => Existing::Nothing,
         })
+    }
+
+    /// So much more was moved.
+    pub(super) fn remember(&mut self, now: Instant, traffic: Traffic) {
+        self.append(now, &[Fact::Moved(traffic)]);
     }
 
     /// Whether a file holds anything but zeros.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::disk_job::Traffic;
 use super::order::TorrentId;
 use crate::base::peer_id::PeerId;
 use crate::base::rate::ByteRate;
@@ -46,6 +47,8 @@ pub struct TorrentSnapshot {
     pub downloaded: u64,
     /// Payload bytes sent in this run.
     pub uploaded: u64,
+    /// What all earlier runs moved, as far as that is remembered.
+    pub earlier: Traffic,
     /// Payload bytes received in vain: bad, twice, or not asked for.
     pub wasted: u64,
     /// Rolling rate of payload from peers.
@@ -68,6 +71,13 @@ pub struct TorrentSnapshot {
     pub waiting: Option<StallReason>,
     /// Empty unless asked for.
     pub peer_list: Vec<PeerSnapshot>,
+}
+
+impl TorrentSnapshot {
+    /// What this run and all earlier ones moved.
+    pub fn traffic(&self) -> Traffic {
+        self.earlier.plus(Traffic { uploaded: self.uploaded, downloaded: self.downloaded })
+    }
 }
 
 /// What a torrent is doing.

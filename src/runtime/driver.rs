@@ -198,6 +198,9 @@ impl Handle {
                 let haves = pieces.iter().map(|piece| Message::Have(*piece));
                 driver.with_peer(connection, |peer| peer.send(haves));
             }
+            Action::Expect { connection, pieces } => {
+                driver.with_peer(connection, |peer| peer.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }

@@ -21,7 +21,7 @@ use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskJob, DiskResult, Existing};
+use crate::engine::disk_job::{DiskJob, DiskResult, Existing, Traffic};
 use crate::engine::order::TorrentId;
 
 /// How fast a disk is.
@@ -51,6 +51,8 @@ pub struct VirtualDisk {
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
+    /// What all runs have moved.
+    traffic: Traffic,
     kept: Option<Box<KeptDisk>>,
     is_full: bool,
     faults: Vec<String>,
@@ -69,6 +71,7 @@ impl VirtualDisk {
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
             remembers: false,
+            traffic: Traffic::default(),
             kept: None,
             is_full: false,
             faults: Vec::new(),
@@ -180,6 +183,10 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result: Ok(()) })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Remember { torrent, traffic } => {
+                self.traffic = self.traffic.plus(traffic);
+                (0, DiskResult::Remembered { torrent })
+            }
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         };
         let time = self.speed.latency + self.speed.rate.time_for(bytes).unwrap_or_default();
@@ -270,6 +277,10 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Remember { torrent, traffic } => {
+                kept.remember(now, traffic);
+                (0, DiskResult::Remembered { torrent })
+            }
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         }
     }
@@ -300,6 +311,7 @@ fn torrent_of(job: &DiskJob) -> TorrentId {
         | DiskJob::FindUnproven { torrent }
         | DiskJob::FinishFile { torrent, .. }
         | DiskJob::Settle { torrent }
+        | DiskJob::Remember { torrent, .. }
         | DiskJob::Close { torrent } => *torrent,
         DiskJob::Advance(job) => job.torrent,
     }

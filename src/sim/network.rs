@@ -40,6 +40,9 @@ impl World {
             Action::Retract { connection, blocks } => {
                 self.with_end(id, connection, |end| end.retract(&blocks));
             }
+            Action::Expect { connection, pieces } => {
+                self.with_end(id, connection, |end| end.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 self.with_end(id, connection, |end| end.allow(direction, bytes));
                 if let Some(&(link, side)) = self.hosts[id.0].connections.get(&connection) {
@@ -281,6 +284,7 @@ impl World {
                     self.with_end(id, connection, |end| end.send(Outgoing::Raw(bytes)));
                 }
                 Deed::Close(connection) => self.close(id, connection),
+                Deed::StopReading(connection) => self.with_end(id, connection, End::stop_reading),
                 Deed::Wake(time) => {
                     let event = Event::Scripted { host: id, run, event: PeerEvent::Woken };
                     self.queue.push(self.now + time, event);

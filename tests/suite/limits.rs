@@ -213,6 +213,7 @@ fn seeding(now: Instant, contents: &[Content], settings: Settings) -> Session {
                 DiskJob::Advance(_)
                 | DiskJob::OpenElsewhere { .. }
                 | DiskJob::Settle { .. }
+                | DiskJob::Remember { .. }
                 | DiskJob::Close { .. } => continue,
             };
             session.handle_input(now, Input::DiskFinished(result));

@@ -246,6 +246,35 @@ fn each_goal_ends_a_seed_well_and_is_named() {
 }
 
 #[test]
+fn a_ratio_goes_on_where_the_last_run_has_left_off() {
+    let setting = Setting::new(Payload::single("goal", 200_000, 16_384));
+    let state = setting.work.path().join("state");
+    let flags = ["--ratio", "1.5", "--state-dir", state.to_str().expect("a plain path")];
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &flags);
+    seed.wait_until_said("done, all");
+    setting.download_from(&[&seed]);
+    assert_eq!(seed.stop("-TERM"), Some(143), "{}", seed.btget.stderr());
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &flags);
+    seed.wait_until_said("done, all");
+    setting.download_from(&[&seed]);
+    assert_eq!(seed.btget.wait(LIMIT), Ok(()), "{}", seed.btget.stderr());
+    assert!(seed.says("with 390.6 KiB sent (--ratio)"), "{}", seed.btget.stderr());
+}
+
+#[test]
+fn super_seeding_by_one_who_lacks_something_is_said_to_be_none() {
+    let setting = Setting::new(Payload::single("lacking", 200_000, 16_384));
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed", "--super"]);
+    seed.wait_until_said("done, all");
+    assert!(!seed.says("first seed"), "{}", seed.btget.stderr());
+    let dir = setting.work.path().join("elsewhere");
+    let mut other = Seed::start(&setting.torrent, &dir, &["--seed", "--super"]);
+    other.wait_until_said("is no first seed");
+    assert_eq!(other.btget.stderr().matches("is no first seed").count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_signal_before_the_goal_is_told_by_the_exit_code() {
     let setting = Setting::new(Payload::single("goal", 200_000, 16_384));
     let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--ratio", "1"]);

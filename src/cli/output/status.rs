@@ -173,6 +173,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::base::rate::ByteRate;
     use crate::base::time::Duration;
+    use crate::engine::disk_job::Traffic;
     use crate::engine::order::TorrentId;
     use crate::engine::snapshot::StallReason;
 
@@ -188,6 +189,7 @@ pub(crate) mod tests {
             partial: 0,
             downloaded: 3_278_500_000,
             uploaded: 1 << 20,
+            earlier: Traffic::default(),
             wasted: 0,
             down: ByteRate(102_970_163),
             up: ByteRate(1_258_291),

@@ -56,6 +56,10 @@ pub struct PeerConnection {
     pub uploading: Vec<BlockRequest>,
     /// How many of these, from the first, have been handed on to be read and sent.
     pub uploads_begun: usize,
+    /// When something was queued for it that had nothing queued before.
+    pub queued_at: Instant,
+    /// When it took a block last.
+    pub last_taken: Option<Instant>,
     /// Pieces that it serves us even while it chokes us.
     pub allowed_fast: Vec<PieceIndex>,
     /// Pieces that we serve it even while we choke it, and how many more blocks of each.
@@ -125,6 +129,8 @@ impl PeerConnection {
             requests: RequestPipeline::new(now),
             uploading: Vec::new(),
             uploads_begun: 0,
+            queued_at: now,
+            last_taken: None,
             allowed_fast: Vec::new(),
             fast_offers: Vec::new(),
             suggested: Vec::new(),
@@ -202,6 +208,20 @@ impl PeerConnection {
         let begun = self.uploading.iter().take(self.uploads_begun);
         self.uploads_begun = begun.filter(|request| is_offered(request)).count();
         self.uploading.extract_if(.., |request| !is_offered(request)).collect()
+    }
+
+    /// Since when something waits for it, and it has taken nothing; `None` when nothing does.
+    pub fn owed_since(&self) -> Option<Instant> {
+        let taken = self.last_taken.unwrap_or(Instant::ZERO);
+        (!self.uploading.is_empty()).then(|| self.queued_at.max(taken))
+    }
+
+    /// Queues a request of its.
+    pub fn queue_upload(&mut self, now: Instant, request: BlockRequest) {
+        if self.uploading.is_empty() {
+            self.queued_at = now;
+        }
+        self.uploading.push(request);
     }
 
     /// Whether it may be asked for something at all.

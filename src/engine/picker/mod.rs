@@ -9,7 +9,8 @@
 //!
 //! A fast peer has a piece to itself, so that its blocks arrive in one run and are hashed as they come;
 //! slower peers share the pieces under way, so that few are open at a time. A piece that has failed its hash
-//! is fetched by one peer alone where that is possible, so that a second failure names the culprit.
+//! is fetched by one peer alone where that is possible, so that a second failure names the culprit; for a while,
+//! after which others help who have nothing else to send.
 
 mod availability;
 mod open_piece;

@@ -294,6 +294,7 @@ fn torrent_of(result: &DiskResult) -> TorrentId {
         | DiskResult::UnprovenFound { torrent, .. }
         | DiskResult::FileFinished { torrent, .. }
         | DiskResult::Settled { torrent }
+        | DiskResult::Remembered { torrent }
         | DiskResult::Closed { torrent } => *torrent,
         DiskResult::Advanced { job, .. } => job.torrent,
     }

@@ -415,6 +415,7 @@ impl Torrent {
 
     fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
         if let State::Active(active) = &mut self.state {
+            active.remember_traffic(ctx);
             active.close_all(ctx, CloseReason::Stopped);
         }
         let failure = TorrentFailure::Disk(error);

@@ -13,7 +13,7 @@ use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::engine::action::Action;
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing};
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, Traffic};
 use crate::engine::order::{TorrentId, TorrentSpec};
 use crate::engine::snapshot::{Phase, TorrentSnapshot};
 
@@ -41,6 +41,8 @@ pub(super) struct Opening {
     have: Bitfield,
     /// Blocks of unfinished pieces that are on disk.
     written: Vec<(PieceIndex, Vec<bool>)>,
+    /// What all earlier runs moved.
+    earlier: Traffic,
     is_checking: bool,
     /// Pieces to check that no job has been given yet.
     unsure: Bitfield,
@@ -63,6 +65,7 @@ impl Opening {
             peers: Vec::new(),
             have: none.clone(),
             written: Vec::new(),
+            earlier: Traffic::default(),
             is_checking: false,
             unsure: none,
             to_check: 0,
@@ -92,6 +95,11 @@ impl Opening {
         &self.have
     }
 
+    /// What all earlier runs moved.
+    pub(super) fn earlier(&self) -> Traffic {
+        self.earlier
+    }
+
     /// Blocks of unfinished pieces that are on disk.
     pub(super) fn take_written(&mut self) -> Vec<(PieceIndex, Vec<bool>)> {
         std::mem::take(&mut self.written)
@@ -116,6 +124,7 @@ impl Opening {
             DiskResult::Opened { result: Ok(Existing::Known(known)), .. } => {
                 self.have = known.have;
                 self.written = known.written;
+                self.earlier = known.traffic;
                 self.begin_check(known.unsure);
             }
             DiskResult::Checked { pieces, result: Ok(good), .. } => {
@@ -134,6 +143,7 @@ impl Opening {
             DiskResult::Advanced { .. }
             | DiskResult::FileFinished { .. }
             | DiskResult::Settled { .. }
+            | DiskResult::Remembered { .. }
             | DiskResult::Closed { .. } => {}
         }
         self.order_checks(ctx);
@@ -148,6 +158,7 @@ impl Opening {
         let none = Bitfield::empty(self.spec.layout.piece_count());
         (self.have, self.unsure) = (none.clone(), none);
         self.written = Vec::new();
+        self.earlier = Traffic::default();
         self.is_checking = false;
         (self.to_check, self.next, self.done) = (0, 0, 0);
     }
@@ -192,6 +203,7 @@ impl Opening {
             have: self.have.count(),
             downloaded: 0,
             uploaded: 0,
+            earlier: self.earlier,
             wasted: 0,
             down: ByteRate(0),
             up: ByteRate(0),

@@ -56,6 +56,8 @@ impl Active {
             changed: peer.choke_changed,
             // Whoever has something queued has asked for enough.
             asked: if peer.uploading.is_empty() { peer.last_asked } else { now },
+            owed: peer.owed_since(),
+            took: peer.last_taken,
         };
         standings.extend(self.peers.iter_mut().map(standing));
     }
@@ -136,7 +138,7 @@ impl Active {
         peer.last_asked = ctx.now;
         let is_full = peer.uploading.len() >= usize::from(limit::REQUESTS_IN);
         if is_possible && !is_full && (!peer.am_choking || peer.take_fast_offer(request)) {
-            peer.uploading.push(request);
+            peer.queue_upload(ctx.now, request);
         } else {
             if peer.has_fast {
                 ctx.send(connection, Message::Reject(request));
@@ -189,9 +191,11 @@ impl Active {
         connection: ConnectionId,
         blocks: &[BlockRequest],
     ) {
+        self.on_moved(ctx.now);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.last_sent = ctx.now;
         peer.last_data = ctx.now;
+        peer.last_taken = Some(ctx.now);
         for block in blocks {
             peer.up.add(ctx.now, block.length);
             self.up.add(ctx.now, block.length);

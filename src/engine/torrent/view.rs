@@ -32,6 +32,7 @@ impl Active {
             partial,
             downloaded: self.totals.downloaded,
             uploaded: self.totals.uploaded,
+            earlier: self.earlier,
             wasted: self.totals.wasted,
             down,
             up: up.rate(now),

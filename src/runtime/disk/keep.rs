@@ -26,10 +26,10 @@ use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Traffic, Verdict};
 use crate::engine::resume::reliance::{Look, Scene};
 use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
-use crate::runtime::state::{Journal, Lock, boot_id};
+use crate::runtime::state::{self, Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
@@ -78,6 +78,8 @@ pub(super) struct Kept {
     is_settled: bool,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
+    /// What was moved and is not written down, as somebody else has the journal.
+    unwritten: Traffic,
 }
 
 impl Kept {
@@ -120,15 +122,9 @@ impl Payload {
 
     /// Locks the journal and reads it. Who `only_reads` the payload does without when somebody else has it.
     pub(super) fn open_journal(&self, only_reads: bool) -> Result<Opened, DiskError> {
-        let storage = &self.storage;
-        let Some((folder, hashes)) = &storage.keeping.state else {
+        let Some(opened) = self.read_journal(only_reads) else {
             return Ok(Opened { is_known: false, is_others: false });
         };
-        let dir = std::fs::canonicalize(&storage.target.dir).unwrap_or_else(|_| storage.target.dir.clone());
-        let place = [dir.as_os_str().as_encoded_bytes(), b"\0", storage.top().as_os_str().as_encoded_bytes()]
-            .concat();
-        let files = storage.files.len() as u32;
-        let opened = Journal::open(folder, hashes, &place, storage.layout.clone(), files, only_reads);
         let opened = opened.map_err(|busy| self.busy(busy))?;
         if let Some(warning) = opened.warning {
             self.warn(warning);
@@ -137,6 +133,40 @@ impl Payload {
         kept.journal = opened.journal;
         kept.is_shared = opened.is_shared;
         Ok(Opened { is_known: opened.is_known, is_others: opened.is_shared })
+    }
+
+    /// The journal, if there is to be one.
+    fn read_journal(&self, only_reads: bool) -> Option<Result<state::Opened, Busy>> {
+        let storage = &self.storage;
+        let (folder, hashes) = storage.keeping.state.as_ref()?;
+        let dir = std::fs::canonicalize(&storage.target.dir).unwrap_or_else(|_| storage.target.dir.clone());
+        let place = [dir.as_os_str().as_encoded_bytes(), b"\0", storage.top().as_os_str().as_encoded_bytes()]
+            .concat();
+        let files = storage.files.len() as u32;
+        Some(Journal::open(folder, hashes, &place, storage.layout.clone(), files, only_reads))
+    }
+
+    /// Writes down that so much more was moved. A journal that is closed already is opened for a moment; while
+    /// somebody else has it, this waits for the next time.
+    pub(super) fn remember(&self, traffic: Traffic) {
+        let mut guard = self.kept();
+        let kept = &mut *guard;
+        kept.unwritten = kept.unwritten.plus(traffic);
+        let fact = Fact::Moved(kept.unwritten);
+        let warning = if let Some(journal) = &mut kept.journal {
+            kept.unwritten = Traffic::default();
+            journal.append(&[fact])
+        } else {
+            let opened = self.read_journal(true).and_then(Result::ok).filter(|opened| !opened.is_shared);
+            let Some(mut journal) = opened.filter(|opened| opened.is_known).and_then(|opened| opened.journal)
+            else {
+                return;
+            };
+            kept.unwritten = Traffic::default();
+            journal.append(&[fact])
+        };
+        drop(guard);
+        warning.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Works out what may be relied on from what the journal says and which files were `found`, and goes on
@@ -187,7 +217,7 @@ impl Payload {
             let pieces = storage.layout.piece_count();
             let none = Bitfield::empty(pieces);
             let unsure = if existing == Existing::Nothing { none.clone() } else { Bitfield::full(pieces) };
-            Resume { have: none, unsure, written: Vec::new() }
+            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
         };
         let record = scene.going_on(&resume, is_known.then_some(old));
         let perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();

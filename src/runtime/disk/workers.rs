@@ -289,6 +289,12 @@ impl Shared {
                 }
                 DiskResult::Settled { torrent }
             }
+            DiskJob::Remember { torrent, traffic } => {
+                if let Some(payload) = self.payload(torrent) {
+                    payload.remember(traffic);
+                }
+                DiskResult::Remembered { torrent }
+            }
             DiskJob::Close { torrent } => {
                 // What still is in the queue for it fails.
                 let removed = self.torrents_mut().remove(&torrent);

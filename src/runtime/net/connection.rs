@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     is_lost: Cell<bool>,
     /// How many more bytes may be read, and how many sent with blocks.
     credit: [Cell<Credit>; 2],
+    /// How many pieces the torrent has, once that is known and until the decoder knows.
+    pieces: Cell<Option<u32>>,
     waker: RefCell<Option<Waker>>,
     /// Whether the task is running: it looks at everything before it rests, so it needs no waking.
     is_running: Cell<bool>,
@@ -56,6 +58,7 @@ impl Peer {
             is_lost: Cell::new(false),
             // Handshakes cost nothing: only then does the engine know whom it meters.
             credit: [Cell::new(HANDSHAKE), Cell::new(HANDSHAKE)],
+            pieces: Cell::new(None),
             waker: RefCell::default(),
             is_running: Cell::new(false),
         }
@@ -100,6 +103,11 @@ impl Peer {
             return self.close_for(CloseCause::Unread);
         }
         messages.into_iter().for_each(|message| outbox.push(&message));
+    }
+
+    /// No bitfield is longer than of so many pieces.
+    pub(crate) fn expect_pieces(&self, pieces: u32) {
+        self.pieces.set(Some(pieces));
     }
 
     /// Lets `bytes` more move.
@@ -289,6 +297,9 @@ impl Connection {
         };
         if !messages.is_empty() {
             self.driver.turn(Input::MessagesReceived { connection: self.id, messages });
+            if let Some(pieces) = peer.pieces.take() {
+                self.decoder.expect_pieces(pieces);
+            }
         }
         Poll::Ready(decoded.map(|()| count).map_err(CloseCause::Malformed))
     }

@@ -33,9 +33,9 @@ use crate::base::block_data::BlockData;
 use crate::base::digest;
 use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Traffic};
 use crate::engine::resume::reliance::{Look, Scene};
-use crate::engine::resume::{Ledger, Told, Whose};
+use crate::engine::resume::{Fact, Ledger, Told, Whose};
 use crate::sim::content::Content;
 
 pub(super) struct KeptDisk {
@@ -183,7 +183,7 @@ impl KeptDisk {
         } else {
             let none = Bitfield::empty(pieces);
             let unsure = if has_data { Bitfield::full(pieces) } else { none.clone() };
-            Resume { have: none, unsure, written: Vec::new() }
+            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
         };
         let record = scene.going_on(&resume, is_known.then_some(ledger.record()));
         self.memory.ours = record.files_that_are(Whose::Ours).collect();
@@ -205,6 +205,11 @@ impl KeptDisk {
             (false, true) => Existing::Something,
             (false, false) => Existing::Nothing,
         })
+    }
+
+    /// So much more was moved.
+    pub(super) fn remember(&mut self, now: Instant, traffic: Traffic) {
+        self.append(now, &[Fact::Moved(traffic)]);
     }
 
     /// Whether a file holds anything but zeros.

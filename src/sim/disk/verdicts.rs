@@ -20,6 +20,7 @@ impl VirtualDisk {
             have: self.right.clone(),
             unsure: Bitfield::empty(self.right.len()),
             written: self.under_way.iter().map(written).collect(),
+            traffic: self.traffic,
         }
     }
 

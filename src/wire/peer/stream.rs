@@ -45,6 +45,11 @@ impl PeerStream {
         self.unfinished.len()
     }
 
+    /// The torrent is known, and has so many pieces: no longer bitfield is gathered.
+    pub fn expect_pieces(&mut self, pieces: u32) {
+        self.decoder.expect_pieces(pieces);
+    }
+
     /// Takes `bytes`, which begin with the [`tail`](PeerStream::tail), and appends to `out` what they hold.
     /// `blocks` makes a block's payload of a range of `bytes`. After an error, which is final, `out` has
     /// all that came before it.

@@ -48,6 +48,19 @@ fn feed_split(bytes: &[u8], lengths: &[usize]) -> (Vec<Inbound>, Result<(), Deco
     (out, Ok(()))
 }
 
+#[test]
+fn of_a_bitfield_that_the_torrent_cannot_have_nothing_more_is_gathered() {
+    let bytes = connection(&[Message::Bitfield(vec![255; limit::PIECES as usize / 8].into())]);
+    let (start, rest) = bytes.split_at(100_000);
+    for pieces in [limit::PIECES, 1000] {
+        let (mut stream, mut out) = (PeerStream::new(), Vec::new());
+        stream.feed_copying(start, &mut out).unwrap();
+        stream.expect_pieces(pieces);
+        let is_refused = stream.feed_copying(&rest[..10], &mut out).is_err();
+        assert_eq!((is_refused, out.len()), (pieces == 1000, 1));
+    }
+}
+
 fn request() -> impl Strategy<Value = BlockRequest> {
     any::<(u32, u32, u32)>().prop_map(|(piece, begin, length)| BlockRequest {
         piece: PieceIndex(piece),

@@ -255,6 +255,11 @@ impl Run {
         let Some(index) = self.job_of(torrent) else { return };
         self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
         match notice {
+            Notice::Checked { have, pieces, .. } if have < pieces && self.settings.seeding.super_seed => {
+                let name = &self.jobs[index].name;
+                let text = "not everything is here, so it is no first seed: it trades as if without --super";
+                self.screen.warn(&format!("{name}: {text}"));
+            }
             Notice::Complete { .. } => self.complete(index, torrent).await,
             Notice::Failed { failure, .. } => {
                 let job = &self.jobs[index];

@@ -71,7 +71,7 @@ impl KeptDisk {
         is_recorded
     }
 
-    fn append(&mut self, now: Instant, facts: &[Fact]) -> bool {
+    pub(super) fn append(&mut self, now: Instant, facts: &[Fact]) -> bool {
         let Some(ledger) = self.memory.ledger.as_mut().filter(|_| !facts.is_empty()) else { return true };
         ledger.take(facts);
         if now < self.memory.rests_until {

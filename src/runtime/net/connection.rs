@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
 use super::door::tcp;
-use super::outbox::{Outbox, Sent};
+use super::outbox::Outbox;
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::action::Direction;
 use crate::engine::bandwidth::Credit;
@@ -210,9 +210,10 @@ impl Connection {
         let mut count = 0;
         while count < budget {
             let mut outbox = peer.outbox.borrow_mut();
-            if let Some((torrent, batch)) = outbox.next_batch(peer.left(Direction::Up)) {
-                match self.driver.uploads().read(self.id, torrent, &batch) {
-                    Ok(Some(bytes)) => outbox.push_batch(&batch, bytes),
+            let uploads = self.driver.uploads();
+            if let Some((torrent, batch)) = outbox.next_batch(uploads.batch_max(), peer.left(Direction::Up)) {
+                match uploads.read(self.id, torrent, &batch) {
+                    Ok(Some(row)) => outbox.push_batch(&batch, row),
                     Ok(None) => {}
                     Err(error) => {
                         peer.close_unreadable(&error);
@@ -228,12 +229,9 @@ impl Connection {
             };
             let written = written?;
             count += written;
-            let Sent { blocks, buffer } = outbox.on_sent(written);
+            let blocks = outbox.on_sent(written);
             drop(outbox);
             self.spend(peer, Direction::Up, written);
-            if let Some(buffer) = buffer {
-                self.driver.uploads().give_back(buffer);
-            }
             if !blocks.is_empty() {
                 self.driver.turn(Input::Uploaded { connection: self.id, blocks });
             }

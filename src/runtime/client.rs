@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
-use super::disk::{self, DiskPool, FileSpec, Keeping, Storage, SyncPolicy, Target};
+use super::disk::{self, DiskPool, FileSpec, Keeping, OnConflict, Storage, SyncPolicy, Target};
 use super::driver::{Event, Handle, Parts};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
@@ -90,12 +90,18 @@ pub struct NewTorrent {
 }
 
 impl NewTorrent {
-    /// If none of its data is where its files go, but some is in the folder `other`, they go there.
+    /// If none of its data is where its files go, but some is in the folder `other`, they go there. Names are not
+    /// enough in a folder that nobody chose: a piece has to be right. And what is not right there stays.
     pub fn look_in(&mut self, other: &Path) -> bool {
         let files = file_specs(&self.metainfo, self.output.as_deref());
-        let is_there = !disk::has_data(&self.target.dir, &files) && disk::has_data(other, &files);
+        let Metainfo { file_map, layout, piece_hashes, .. } = &*self.metainfo;
+        let is_there = !disk::has_data(&self.target.dir, &files)
+            && disk::has_right_piece(other, &files, file_map, layout, piece_hashes);
         if is_there {
             other.clone_into(&mut self.target.dir);
+            if self.target.on_conflict != OnConflict::Fail {
+                self.target.on_conflict = OnConflict::Keep;
+            }
         }
         is_there
     }

@@ -185,6 +185,37 @@ fn data_beside_the_torrent_is_found_and_what_is_in_the_chosen_folder_comes_first
 }
 
 #[test]
+fn a_file_of_somebody_elses_beside_the_torrent_is_never_touched() {
+    let setting = Setting::new(tree());
+    let torrents = setting.torrent.parent().expect("it is in a folder");
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
+    seed.wait_until_said("done, all");
+    let address = seed.address.to_string();
+    fs::create_dir(torrents.join("tree")).expect("the test's folder takes a folder");
+    fs::write(torrents.join("tree/a"), "my own notes\n".repeat(30_000))
+        .expect("the test's folder takes a file");
+    for conflict in ["overwrite", "rename", "keep"] {
+        let before = look(torrents);
+        let out = setting.work.path().join(conflict);
+        let flags = ["--seed", "--on-conflict", conflict, "--peer", &address];
+        let mut second = Seed::start(&setting.torrent, &out, &flags);
+        second.wait_until_said("done, ");
+        assert_eq!(setting.payload.difference_in(&out), None, "{conflict}");
+        assert_eq!(look(torrents), before, "{conflict}");
+    }
+    // With another file of the torrent beside it that folder is the place, and the file's owner is asked.
+    fs::create_dir(torrents.join("tree/deep")).expect("the test's folder takes a folder");
+    fs::copy(setting.data().join("tree/deep/b"), torrents.join("tree/deep/b")).expect("it can be copied");
+    let notes = fs::read(torrents.join("tree/a")).expect("it is there");
+    let out = setting.work.path().join("unused");
+    let flags = ["--seed", "--on-conflict", "overwrite", "--peer", &address];
+    let mut second = Seed::start(&setting.torrent, &out, &flags);
+    let ended = second.btget.wait(LIMIT).expect_err("the file is in the way");
+    assert!(ended.contains("13"), "{ended}");
+    assert_eq!(fs::read(torrents.join("tree/a")).expect("it is there"), notes);
+}
+
+#[test]
 fn a_seed_that_lacks_something_fetches_it_first() {
     let setting = Setting::new(tree());
     let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);

@@ -304,11 +304,11 @@ impl ScriptedPeer for NonReader {
                 hand.send(connection, Message::HaveNone);
                 hand.send(connection, Message::Interested);
             }
-            PeerEvent::Received { connection, messages } => {
-                if messages.contains(&Inbound::Message(Message::Unchoke)) {
-                    hand.stop_reading(connection);
-                    self.ask(hand);
-                }
+            PeerEvent::Received { connection, messages }
+                if messages.contains(&Inbound::Message(Message::Unchoke)) =>
+            {
+                hand.stop_reading(connection);
+                self.ask(hand);
             }
             PeerEvent::Woken => self.ask(hand),
             _ => {}

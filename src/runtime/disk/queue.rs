@@ -6,14 +6,16 @@
 //! its own: the engine has at most one job out a piece, and uploads are bounded by their connections.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::advance::LANES;
 use super::check::Check;
+use super::storage::Payload;
 use super::upload::Reader;
 use super::workers::UploadDone;
 use crate::base::index::BlockRequest;
-use crate::engine::disk_job::{DiskJob, PieceJob};
+use crate::engine::disk_job::{DiskJob, PieceJob, Traffic};
 use crate::engine::order::TorrentId;
 use crate::hashing;
 
@@ -48,7 +50,18 @@ pub(super) struct Queue {
 
 pub(super) enum Work {
     Job(DiskJob),
-    Upload { reader: Reader, blocks: Vec<BlockRequest>, buffer: Vec<u8>, done: UploadDone },
+    /// Looked up as it comes: a torrent may be closed by one worker before another gets to this.
+    Remember {
+        torrent: TorrentId,
+        payload: Option<Arc<Payload>>,
+        traffic: Traffic,
+    },
+    Upload {
+        reader: Reader,
+        blocks: Vec<BlockRequest>,
+        buffer: Vec<u8>,
+        done: UploadDone,
+    },
 }
 
 /// Boxed as they came with their jobs: they go back in the same boxes.

@@ -88,10 +88,18 @@ impl DiskPool {
 
     /// Queues a job; `on_finished` hears of it exactly once, unless the pool is dropped before.
     pub fn submit(&self, job: DiskJob) {
+        let work = match job {
+            DiskJob::Remember { torrent, traffic } => {
+                Work::Remember { torrent, payload: self.shared.payload(torrent), traffic }
+            }
+            job => Work::Job(job),
+        };
         let mut queue = self.shared.queue();
-        match job {
-            DiskJob::Check { torrent, pieces } => queue.checks.push_back((torrent, Check::new(pieces))),
-            job => queue.push(Work::Job(job), Instant::now()),
+        match work {
+            Work::Job(DiskJob::Check { torrent, pieces }) => {
+                queue.checks.push_back((torrent, Check::new(pieces)));
+            }
+            work => queue.push(work, Instant::now()),
         }
         let is_expected = queue.is_expected();
         drop(queue);
@@ -139,7 +147,7 @@ impl DiskPool {
         let mut queue = self.shared.queue();
         queue.is_ending = true;
         queue.checks.clear();
-        queue.quick.retain(|work| matches!(work, Work::Job(_)));
+        queue.quick.retain(|work| !matches!(work, Work::Upload { .. }));
         drop(queue);
         self.shared.is_work.notify_all();
     }
@@ -168,6 +176,12 @@ impl Shared {
                 Turn::Check(torrent, check) => self.check(torrent, check, &mut scratch),
                 Turn::Other(Work::Upload { reader, blocks, mut buffer, done }) => {
                     done(reader.read_blocks(&blocks, &mut buffer).map(|()| buffer));
+                }
+                Turn::Other(Work::Remember { torrent, payload, traffic }) => {
+                    if let Some(payload) = payload {
+                        payload.remember(traffic);
+                    }
+                    (self.on_finished)(DiskResult::Remembered { torrent });
                 }
                 Turn::Other(Work::Job(job)) => {
                     if let Some(result) = self.execute(job) {
@@ -289,12 +303,6 @@ impl Shared {
                 }
                 DiskResult::Settled { torrent }
             }
-            DiskJob::Remember { torrent, traffic } => {
-                if let Some(payload) = self.payload(torrent) {
-                    payload.remember(traffic);
-                }
-                DiskResult::Remembered { torrent }
-            }
             DiskJob::Close { torrent } => {
                 // What still is in the queue for it fails.
                 let removed = self.torrents_mut().remove(&torrent);
@@ -303,8 +311,8 @@ impl Shared {
                 }
                 DiskResult::Closed { torrent }
             }
-            // Queued elsewhere and taken as turns of their own.
-            DiskJob::Check { .. } | DiskJob::Advance(_) => return None,
+            // Queued otherwise and taken as turns of their own.
+            DiskJob::Check { .. } | DiskJob::Advance(_) | DiskJob::Remember { .. } => return None,
         })
     }
 

@@ -332,6 +332,21 @@ fn move_bytes(disk: &Disk, uploaded: u64, downloaded: u64) {
 }
 
 #[test]
+fn what_was_moved_right_before_the_end_is_remembered_whichever_worker_comes_first() {
+    let setting = Setting::new();
+    setting.start().0.download(&setting.sample);
+    for _ in 0..20 {
+        let (disk, _) = setting.start();
+        disk.run(DiskJob::Settle { torrent: TORRENT });
+        let traffic = Traffic { uploaded: 1, downloaded: 0 };
+        disk.pool.submit(DiskJob::Remember { torrent: TORRENT, traffic });
+        disk.pool.submit(DiskJob::Close { torrent: TORRENT });
+        (disk.next(), disk.next());
+    }
+    assert_eq!(known(setting.start().1).traffic.uploaded, 20);
+}
+
+#[test]
 fn what_was_moved_is_added_up_over_all_runs_and_all_who_seed() {
     let setting = Setting::new();
     let (first, _) = setting.start();
@@ -345,9 +360,9 @@ fn what_was_moved_is_added_up_over_all_runs_and_all_who_seed() {
     // The second one has the journal until it is settled: the first waits with what it has to say.
     move_bytes(&first, 100, 0);
     second.run(DiskJob::Settle { torrent: TORRENT });
+    move_bytes(&second, 7000, 0);
     second.run(DiskJob::Close { torrent: TORRENT });
     move_bytes(&first, 1, 0);
-    move_bytes(&second, 7000, 0);
     drop((first, second));
     let (third, existing) = setting.start();
     let resume = known(existing);

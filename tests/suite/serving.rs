@@ -31,7 +31,8 @@ fn serve(name: &str) -> Served {
     let torrent = payload.write_torrent(work.path(), None);
     let address = free_address(Ipv4Addr::LOCALHOST);
     let port = address.port().to_string();
-    let args = ["--seed", "--port", &port, "--progress", "line", "-v", "--encryption", "off", "--slots", "16"];
+    let args =
+        ["--seed", "--port", &port, "--progress", "line", "-v", "--encryption", "off", "--slots", "16"];
     let btget = Btget::download(work.path(), &torrent, work.path(), &args);
     Served { work, payload, address, btget }
 }

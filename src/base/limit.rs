@@ -106,14 +106,15 @@ pub const IDLE_TALK: u32 = 10_000;
 pub const IDLE_TALK_WINDOW: Duration = Duration::from_secs(10);
 /// Messages that may wait for a peer to read them, bytes.
 pub const UNREAD: usize = 512 * 1024;
-/// Blocks that are read for a peer at a time and leave in one call, 512 KiB: half a processor's own cache.
+/// Blocks that are read for a peer at a time and leave in one call, if it takes so much: 512 KiB, half a processor's
+/// own cache.
 pub const LONG_ROW: usize = 32;
-/// The same while rows of [`LONG_ROWS`] bytes wait to be sent: what one peer that does not read can hold then.
+/// The same for other peers, and for all while [`LONG_ROWS`] bytes wait.
 pub const SHORT_ROW: usize = 8;
-/// Payload that is read and waits to be sent, bytes, from which on no more is read than has to be: 16 long rows.
+/// Payload that is read and waits to be sent or is kept, bytes, from which on no long rows are read.
 pub const LONG_ROWS: usize = 8 * 1024 * 1024;
-/// Rows of blocks that are kept for others who want the same, 4 MiB.
-pub const HOT_ROWS: usize = 8;
+/// Payload of the above that is kept for others who want the same, bytes.
+pub const HOT_ROWS: usize = 4 * 1024 * 1024;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 /// A tracker that refuses may put us off for at most this long.

@@ -31,7 +31,8 @@ fn serve(name: &str) -> Served {
     let torrent = payload.write_torrent(work.path(), None);
     let address = free_address(Ipv4Addr::LOCALHOST);
     let port = address.port().to_string();
-    let args = ["--seed", "--port", &port, "--progress", "line", "-v", "--encryption", "off"];
+    let args =
+        ["--seed", "--port", &port, "--progress", "line", "-v", "--encryption", "off", "--slots", "16"];
     let btget = Btget::download(work.path(), &torrent, work.path(), &args);
     Served { work, payload, address, btget }
 }
@@ -137,6 +138,34 @@ fn a_taker_that_does_not_read_holds_up_no_other_and_gets_all_once_it_reads() {
     for block in 0..BLOCKS {
         assert_eq!(idle.block(payload), Some(block));
     }
+}
+
+#[test]
+fn a_crowd_that_wants_the_same_at_once_gets_all_of_it_right() {
+    let served = serve("crowd");
+    let (payload, length) = (&served.payload, BLOCKS / 2);
+    // In step with each other or not, from the start of a piece or not, forwards, and in strides.
+    let order = |taker: usize| -> Vec<usize> {
+        match taker {
+            0..6 => (0..length).map(|block| (block + 5 * taker) % length).collect(),
+            _ => (0..length).map(|block| block * 7 % length).collect(),
+        }
+    };
+    let fetch = |taker: usize| {
+        let name = format!("-XX0001-one-of-many{taker}");
+        let mut peer = Taker::connect(&served, name.as_bytes().try_into().expect("twenty bytes"));
+        for blocks in order(taker).chunks(if taker == 3 { 20 } else { 100 }) {
+            peer.ask(payload, REQUEST, blocks.iter().copied());
+            for block in blocks {
+                assert_eq!(peer.block(payload), Some(*block), "taker {taker}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..8).for_each(|taker| {
+            scope.spawn(move || fetch(taker));
+        });
+    });
 }
 
 #[test]

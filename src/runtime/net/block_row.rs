@@ -61,6 +61,11 @@ impl ReadRow {
         &self.blocks
     }
 
+    /// Bytes that it takes, used or not.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Where in the row these blocks follow each other: the number of the first of them.
     pub(super) fn find(&self, blocks: &[BlockRequest]) -> Option<usize> {
         let at = self.blocks.iter().position(|block| Some(block) == blocks.first())?;

@@ -225,6 +225,7 @@ impl Connection {
                 break;
             }
             let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, outbox.unsent()) else {
+                outbox.on_full();
                 break;
             };
             let written = written?;

@@ -2,7 +2,7 @@
 //!
 //! Of each row that is read its name is remembered for a while. When another connection asks for one of those,
 //! a crowd wants the same, and rows are kept from then on, the least recently used giving way. Keeping has to pay
-//! for itself: after as many rows in vain as there is room for, nothing is kept any more. So one taker, or several
+//! for itself: after as much in vain as there is room for, nothing is kept any more. So one taker, or several
 //! that want different pieces, are read for into the same few buffers, which the processor's cache holds.
 
 use std::collections::VecDeque;
@@ -14,11 +14,16 @@ use crate::base::limit;
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
 
+/// No row counts for less, bytes, so that there are not too many to look through.
+const LEAST: usize = limit::HOT_ROWS / 32;
+
 /// The rows read lately, the last one at the back.
 #[derive(Debug, Default)]
 pub(super) struct HotRows {
     rows: VecDeque<Seen>,
-    /// How many more rows may be kept without a use.
+    /// Bytes of them, kept or not.
+    bytes: usize,
+    /// How many more bytes may be kept without a use.
     trust: usize,
 }
 
@@ -27,6 +32,7 @@ struct Seen {
     torrent: TorrentId,
     first: BlockRequest,
     reader: ConnectionId,
+    bytes: usize,
     kept: Option<Rc<ReadRow>>,
 }
 
@@ -49,24 +55,29 @@ impl HotRows {
         let Some(first) = row.blocks().first().copied() else { return };
         let again = self.rows.iter().position(|seen| seen.torrent == torrent && seen.first == first);
         let before = again.and_then(|at| self.rows.remove(at));
+        self.bytes -= before.as_ref().map_or(0, |seen| seen.bytes);
+        let bytes = row.memory().max(LEAST);
         if before.is_some_and(|seen| seen.reader != reader) {
             self.trust = limit::HOT_ROWS;
         } else if self.trust > 0 {
-            self.trust -= 1;
+            self.trust = self.trust.saturating_sub(bytes);
             if self.trust == 0 {
                 self.rows.iter_mut().for_each(|seen| seen.kept = None);
             }
         }
-        if self.rows.len() == limit::HOT_ROWS {
-            self.rows.pop_front();
-        }
         let kept = (self.trust > 0).then(|| row.clone());
-        self.rows.push_back(Seen { torrent, first, reader, kept });
+        self.rows.push_back(Seen { torrent, first, reader, bytes, kept });
+        self.bytes += bytes;
+        while self.bytes > limit::HOT_ROWS {
+            let Some(seen) = self.rows.pop_front() else { break };
+            self.bytes -= seen.bytes;
+        }
     }
 
     /// Drops what is kept of a torrent whose files may change.
     pub(super) fn forget(&mut self, torrent: TorrentId) {
         self.rows.retain(|seen| seen.torrent != torrent);
+        self.bytes = self.rows.iter().map(|seen| seen.bytes).sum();
     }
 }
 
@@ -85,8 +96,11 @@ mod tests {
         (first..first + count).map(block).collect()
     }
 
+    /// How many rows there is room for.
+    const ROOM: usize = 8;
+
     fn row(first: u32, count: u32) -> Rc<ReadRow> {
-        Rc::new(ReadRow::new(blocks(first, count), vec![0; 17 * count as usize], Rc::default()))
+        Rc::new(ReadRow::new(blocks(first, count), vec![0; limit::HOT_ROWS / ROOM], Rc::default()))
     }
 
     /// What a reader does. Says whether the row was there.
@@ -111,7 +125,7 @@ mod tests {
             assert!(!take(&mut hot, TORRENT, OTHER, 1_000 + 4 * at));
         }
         assert_eq!(kept(&hot), 0);
-        assert!(hot.rows.len() <= limit::HOT_ROWS);
+        assert!(hot.rows.len() <= ROOM);
     }
 
     #[test]
@@ -123,7 +137,7 @@ mod tests {
             assert!(!take(&mut hot, TORRENT, ONE, 4 * at));
             assert!(take(&mut hot, TORRENT, OTHER, 4 * at));
             assert!(take(&mut hot, TORRENT, ConnectionId(3), 4 * at));
-            assert!(kept(&hot) <= limit::HOT_ROWS);
+            assert!(kept(&hot) <= ROOM);
         }
     }
 
@@ -147,7 +161,7 @@ mod tests {
         take(&mut hot, TORRENT, ONE, 0);
         take(&mut hot, TORRENT, OTHER, 0);
         assert_eq!(kept(&hot), 1);
-        for at in 1..=limit::HOT_ROWS as u32 {
+        for at in 1..=ROOM as u32 {
             take(&mut hot, TORRENT, ONE, 4 * at);
         }
         assert_eq!(kept(&hot), 0);

@@ -6,4 +6,5 @@ pub(crate) mod connection;
 pub mod door;
 mod hot_rows;
 pub(crate) mod outbox;
+mod row_length;
 pub(crate) mod upload_reader;

@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::block_row::{BlockRow, ReadRow};
+use super::row_length::RowLength;
 use crate::base::index::BlockRequest;
-use crate::base::layout::BLOCK_LENGTH;
 use crate::base::limit;
 use crate::engine::order::TorrentId;
 use crate::wire::peer::message::{self, PIECE_HEADER};
@@ -26,6 +26,7 @@ pub(crate) struct Outbox {
     reading: Vec<BlockRequest>,
     /// Whether blocks are being read or wait to be sent.
     has_blocks: bool,
+    row_length: RowLength,
 }
 
 #[derive(Debug)]
@@ -92,8 +93,7 @@ impl Outbox {
     }
 
     /// The next blocks to read, at most `most`, if it is time: one batch is read or waits at a time, and none is
-    /// read while something else waits to be sent. It ends with the block that uses up the `allowed` bytes, and
-    /// where a row ends for everybody: those who want the same shall be sent the same rows.
+    /// read while something else waits to be sent. It ends with the block that uses up the `allowed` bytes.
     pub(crate) fn next_batch(
         &mut self,
         most: usize,
@@ -108,16 +108,17 @@ impl Outbox {
             allowed = allowed.saturating_sub(PIECE_HEADER as u64 + u64::from(block.length));
             is_allowed
         };
-        let mut before = None;
-        let mut goes_on = |block: &BlockRequest| {
-            before.replace(*block).is_none_or(|before| !is_end_of_row(before, *block)) && is_allowed(block)
-        };
-        let batch = self.uploads.iter().take(most);
-        let count = batch.take_while(|(of, block)| *of == torrent && goes_on(block)).count();
+        let waiting = self.uploads.iter().take_while(|(of, block)| *of == torrent && is_allowed(block));
+        let count = self.row_length.of(most, waiting.map(|(_, block)| *block));
         let batch: Vec<BlockRequest> = self.uploads.drain(..count).map(|(_, block)| block).collect();
         self.reading.clone_from(&batch);
         self.has_blocks = true;
         Some((torrent, batch))
+    }
+
+    /// The connection takes no more for now.
+    pub(crate) fn on_full(&mut self) {
+        self.row_length.on_full();
     }
 
     /// A batch is read, maybe within a longer row. Blocks retracted meanwhile are left out.
@@ -145,6 +146,7 @@ impl Outbox {
                 self.sent == bytes.len()
             }
             Some(Segment::Blocks(row)) => {
+                self.row_length.on_taken(count);
                 blocks = row.on_sent(count);
                 row.is_done()
             }
@@ -158,19 +160,6 @@ impl Outbox {
         }
         blocks
     }
-}
-
-/// Whether a row ends between two blocks: where they follow each other in the payload, at each multiple of a long
-/// row's length, counted within the piece or, between two pieces, from the first piece on.
-fn is_end_of_row(before: BlockRequest, block: BlockRequest) -> bool {
-    const SPAN: u64 = limit::LONG_ROW as u64 * BLOCK_LENGTH as u64;
-    let end = u64::from(before.begin) + u64::from(before.length);
-    if before.piece == block.piece {
-        return end == u64::from(block.begin) && end.is_multiple_of(SPAN);
-    }
-    // Only a piece that is full has one after it.
-    let is_next = block.begin == 0 && before.piece.0.checked_add(1) == Some(block.piece.0);
-    is_next && (end * u64::from(block.piece.0)).is_multiple_of(SPAN)
 }
 
 #[cfg(test)]
@@ -241,32 +230,6 @@ mod tests {
         assert_eq!(outbox.next_batch(8, 0), None);
         let block = PIECE_HEADER as u64 + 4;
         assert_eq!(outbox.next_batch(8, block + 1).unwrap().1, [request(0), request(4)]);
-    }
-
-    #[test]
-    fn whoever_asks_for_a_payload_in_order_is_sent_the_same_rows_wherever_it_begins() {
-        const LENGTH: u32 = BLOCK_LENGTH;
-        let blocks = |pieces: u32, each: u32, from: usize| -> Vec<BlockRequest> {
-            let block =
-                |at| BlockRequest { piece: PieceIndex(at / each), begin: at % each * LENGTH, length: LENGTH };
-            (0..pieces * each).map(block).skip(from).collect()
-        };
-        for (pieces, each) in [(2, 64), (8, 16), (128, 1), (2, 128)] {
-            let rows = |from| {
-                let mut outbox = Outbox::default();
-                outbox.push_uploads(TorrentId(0), blocks(pieces, each, from));
-                let mut rows = Vec::new();
-                while let Some((_, batch)) = outbox.next_batch(limit::LONG_ROW, u64::MAX) {
-                    outbox.push_batch(&batch, read(&batch, &Rc::default()));
-                    outbox.on_sent(outbox.unsent().len());
-                    rows.push(batch);
-                }
-                rows
-            };
-            let all = rows(0);
-            assert!(all.iter().all(|row| row.len() == limit::LONG_ROW), "{each} blocks a piece");
-            assert_eq!(rows(5)[1..], all[1..], "{each} blocks a piece");
-        }
     }
 
     #[test]

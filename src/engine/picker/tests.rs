@@ -102,7 +102,9 @@ fn a_snubbed_peer_opens_what_others_can_finish() {
 #[test]
 fn equally_rare_pieces_and_the_first_pieces_come_at_random() {
     for had in [0, 4] {
-        let layout = Layout::uniform(100 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH).unwrap();
+        // Shorter ones come in stretches of as much.
+        let length = 16 * BLOCK_LENGTH;
+        let layout = Layout::uniform(100 * u64::from(length), length).unwrap();
         let mut firsts: Vec<u32> = (0..20)
             .map(|seed| Bench::with_layout(layout.clone(), had, seed).pick_of_all(A, Pace::Fast, 1)[0].0)
             .collect();

@@ -229,13 +229,16 @@ impl Queue {
     /// Pieces of a turn are written, and nobody writes to `file` any more.
     pub(super) fn on_written(&mut self, file: Key, written: Vec<Lane>, now: Instant) {
         self.writing.retain(|writing| *writing != file);
-        self.on_hashed(written, now);
+        if !written.is_empty() {
+            self.written_since.get_or_insert(now);
+            self.written.extend(written);
+        }
     }
 
-    /// Pieces are hashed on, and can go on from there.
+    /// Pieces are hashed on, and can go on from there: beside whatever is written by now, without waiting again.
     pub(super) fn on_hashed(&mut self, rest: Vec<Lane>, now: Instant) {
         if !rest.is_empty() {
-            self.written_since.get_or_insert(now);
+            self.written_since = now.checked_sub(PATIENCE).or(self.written_since);
             self.written.extend(rest);
         }
     }

@@ -14,6 +14,8 @@ const RANDOM_FIRST: u32 = 4;
 const LATE: Duration = Duration::from_secs(10);
 /// A peer with so many requests out is not asked for blocks that others were asked for.
 const SECOND_REQUESTS: usize = 4;
+/// Pieces shorter than this are opened in stretches of so many bytes: as much as is written and hashed in one.
+const STRETCH: u32 = 256 * 1024;
 /// Requests of others looked at for one to ask again.
 const SECOND_PROBES: usize = 1024;
 
@@ -173,8 +175,10 @@ impl PiecePicker {
         } else {
             self.availability.choose(rarity, peer_has, closed, &mut self.rng)
         }?;
-        let piece = self.suggested_for(peer, peer_has, rarity, piece).unwrap_or(piece);
+        let better = self.suggested_for(peer, peer_has, rarity, piece);
+        let piece = better.or_else(|| self.neighbour_for(peer, peer_has, rarity, piece)).unwrap_or(piece);
         self.pieces.open(piece)?;
+        self.requests.set_last_opened(peer, piece);
         self.availability.unlist(piece);
         self.give(piece, peer, peer_has);
         Some(piece)
@@ -212,13 +216,34 @@ impl PiecePicker {
         rarity: Rarity,
         other: PieceIndex,
     ) -> Option<PieceIndex> {
-        let is_fit = |piece: &&PieceIndex| {
-            peer_has.has(**piece)
-                && self.pieces.is_openable(**piece)
-                && self.availability.of(**piece) <= self.availability.of(other)
-        };
         let suggested = self.suggested.get(&peer).filter(|_| rarity == Rarity::RarestFirst)?;
-        suggested.iter().find(is_fit).copied()
+        suggested.iter().copied().find(|piece| self.is_as_good(*piece, other, peer_has))
+    }
+
+    /// Short pieces are opened one after the other where that costs no rarity: a stretch of them is chosen at random
+    /// rather than each piece, so that they are written and hashed together, as one of usual length is.
+    fn neighbour_for(
+        &self,
+        peer: PeerKey,
+        peer_has: &Bitfield,
+        rarity: Rarity,
+        other: PieceIndex,
+    ) -> Option<PieceIndex> {
+        let stretch = STRETCH / self.pieces.layout().piece_length();
+        if stretch < 2 || rarity != Rarity::RarestFirst {
+            return None;
+        }
+        let is_fit = |piece: &PieceIndex| self.is_as_good(*piece, other, peer_has);
+        let last = self.requests.last_opened(peer).map(|last| PieceIndex(last.0.saturating_add(1)));
+        let next = last.filter(|next| !next.0.is_multiple_of(stretch)).filter(is_fit);
+        next.or_else(|| (other.0 - other.0 % stretch..other.0).map(PieceIndex).find(is_fit))
+    }
+
+    /// Whether a piece may be opened with this peer, and is no more common than `other`.
+    fn is_as_good(&self, piece: PieceIndex, other: PieceIndex, peer_has: &Bitfield) -> bool {
+        peer_has.has(piece)
+            && self.pieces.is_openable(piece)
+            && self.availability.of(piece) <= self.availability.of(other)
     }
 
     /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has

@@ -10,6 +10,8 @@ use crate::base::time::{Duration, Instant};
 pub(super) struct PeerRequests {
     /// The open pieces that the peer goes on with: one, or some that it works on side by side.
     own: Vec<PieceIndex>,
+    /// The last piece that was opened for the peer.
+    opened: Option<PieceIndex>,
     outstanding: VecDeque<(BlockAddress, Instant)>,
 }
 
@@ -26,6 +28,15 @@ impl Requests {
     /// Gives `peer` other pieces to work on, and says which ones it had.
     pub(super) fn replace_own(&mut self, peer: PeerKey, own: Vec<PieceIndex>) -> Vec<PieceIndex> {
         std::mem::replace(&mut self.peers.entry(peer).or_default().own, own)
+    }
+
+    /// The last piece that was opened for `peer`.
+    pub(super) fn last_opened(&self, peer: PeerKey) -> Option<PieceIndex> {
+        self.peers.get(&peer)?.opened
+    }
+
+    pub(super) fn set_last_opened(&mut self, peer: PeerKey, piece: PieceIndex) {
+        self.peers.entry(peer).or_default().opened = Some(piece);
     }
 
     /// The piece's turn comes after those of the peer's other pieces.

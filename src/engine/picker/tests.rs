@@ -102,7 +102,9 @@ fn a_snubbed_peer_opens_what_others_can_finish() {
 #[test]
 fn equally_rare_pieces_and_the_first_pieces_come_at_random() {
     for had in [0, 4] {
-        let layout = Layout::uniform(100 * u64::from(BLOCK_LENGTH), BLOCK_LENGTH).unwrap();
+        // Shorter ones come in stretches of as much.
+        let length = 16 * BLOCK_LENGTH;
+        let layout = Layout::uniform(100 * u64::from(length), length).unwrap();
         let mut firsts: Vec<u32> = (0..20)
             .map(|seed| Bench::with_layout(layout.clone(), had, seed).pick_of_all(A, Pace::Fast, 1)[0].0)
             .collect();
@@ -423,4 +425,25 @@ fn a_very_fast_peer_works_on_several_long_pieces_a_run_of_each_in_turn() {
     assert_eq!(bench.picker.partial_pieces().count(), 0);
     rest = bench.pick_of_all(B, Pace::Abreast(9), 8 * 64);
     assert_eq!(rest.len(), 8 * 64, "all of it in the end");
+}
+
+#[test]
+fn short_pieces_are_opened_in_stretches_of_256_kib_where_none_is_rarer() {
+    let mut bench = Bench::new(256, 1, 0);
+    let picked: Vec<u32> =
+        (0..64).flat_map(|_| bench.pick_of_all(A, Pace::Fast, 1)).map(|(piece, _)| piece).collect();
+    for stretch in picked.chunks(16) {
+        let first = stretch[0] - stretch[0] % 16;
+        assert_eq!(stretch, (first..first + 16).collect::<Vec<_>>());
+    }
+    let starts: Vec<u32> = picked.iter().step_by(16).copied().collect();
+    assert!(!starts.is_sorted(), "the stretches come at random: {starts:?}");
+    // A rare piece goes before its neighbours.
+    let rare = (0..256).rfind(|piece| !picked.contains(piece)).unwrap();
+    bench.picker.on_bitfield(&set(256, (0..256).filter(|piece| *piece != rare)));
+    for piece in picked.iter().take(4) {
+        bench.receive((*piece, 0), A);
+        bench.picker.mark_verified(PieceIndex(*piece));
+    }
+    assert_eq!(bench.pick_of_all(A, Pace::Fast, 1), [(rare, 0)]);
 }

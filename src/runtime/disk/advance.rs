@@ -1,8 +1,8 @@
-//! A piece's next blocks: written, hashed, and judged at the end.
+//! A piece's next blocks, once they are written: hashed, and judged at the end.
 //!
-//! Everything is written before it is hashed, so a piece that passes is both verified and written. Blocks at
-//! the hash front are hashed from memory, written ones that the front comes to are read back. Several pieces
-//! go side by side, in steps, so that the hash kernels can work on them at once.
+//! Everything is written (`write_together`) before it is hashed, so a piece that passes is both verified and written.
+//! Blocks at the hash front are hashed from memory, written ones that the front comes to are read back. Several
+//! pieces go side by side, in steps, so that the hash kernels can work on them at once.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskResult, PieceJob, Verdict};
 use crate::hashing::{self, Run};
 
-/// Pieces that are hashed side by side, at most: as many as the widest kernel takes. A worker takes those that
-/// are ready and never waits for more.
+/// Pieces that are hashed side by side, at most: as many as the widest kernel takes.
 pub(super) const LANES: usize = hashing::MAX_LANES;
 /// Blocks of a piece that are hashed in one step: fits into the second cache.
 const STEP_BLOCKS: usize = 16;
@@ -43,12 +42,13 @@ impl Scratch {
 }
 
 /// A piece on its way through one job.
-struct Lane {
-    payload: Arc<Payload>,
-    job: Box<PieceJob>,
+pub(super) struct Lane {
+    pub(super) payload: Arc<Payload>,
+    pub(super) job: Box<PieceJob>,
     /// The first of the job's blocks that the front has not passed.
     next: usize,
-    outcome: Option<Result<Option<Verdict>, DiskError>>,
+    /// What came of it, once nothing is left to do.
+    pub(super) outcome: Option<Result<Option<Verdict>, DiskError>>,
 }
 
 /// Where the next bytes to hash are.
@@ -61,32 +61,18 @@ enum Step {
     Nothing,
 }
 
-/// Does the jobs and reports each as soon as it is done.
-pub(super) fn advance(
-    batch: Vec<(Arc<Payload>, Box<PieceJob>)>,
-    scratch: &mut Scratch,
-    finished: &dyn Fn(DiskResult),
-) {
-    let mut lanes: Vec<Lane> =
-        batch.into_iter().map(|(payload, job)| Lane { payload, job, next: 0, outcome: None }).collect();
-    for lane in &mut lanes {
-        lane.outcome = lane.write().err().map(Err);
+/// Hashes pieces that are written on by a step, and reports those that go no further. Gives back the others, so that
+/// they go on beside whatever else is ready by then.
+pub(super) fn hash(mut lanes: Vec<Lane>, scratch: &mut Scratch, finished: &dyn Fn(DiskResult)) -> Vec<Lane> {
+    hash_step(&mut lanes, scratch);
+    for lane in lanes.iter_mut().filter(|lane| lane.is_whole() && lane.outcome.is_none()) {
+        lane.outcome = Some(lane.judge(scratch).map(Some));
     }
-    loop {
-        for lane in lanes.iter_mut().filter(|lane| lane.is_whole() && lane.outcome.is_none()) {
-            lane.outcome = Some(lane.judge(scratch).map(Some));
-        }
-        for lane in lanes.extract_if(.., |lane| lane.outcome.is_some()) {
-            lane.finish(finished);
-        }
-        if lanes.is_empty() {
-            return;
-        }
-        hash_step(&mut lanes, scratch);
-    }
+    finish(lanes.extract_if(.., |lane| lane.has_ended()), finished);
+    lanes
 }
 
-/// Moves each lane's front on by a step, or gives it its outcome.
+/// Moves each lane's front on by a step, if it can go on.
 fn hash_step(lanes: &mut [Lane], scratch: &mut Scratch) {
     let mut steps = Vec::with_capacity(lanes.len());
     let count = lanes.len();
@@ -95,9 +81,6 @@ fn hash_step(lanes: &mut [Lane], scratch: &mut Scratch) {
             lane.outcome = Some(Err(error));
             Step::Nothing
         });
-        if matches!(step, Step::Nothing) && lane.outcome.is_none() {
-            lane.outcome = Some(Ok(None));
-        }
         steps.push((step, &*bytes));
     }
     let mut hashes = Vec::with_capacity(count);
@@ -135,39 +118,34 @@ fn hash_step(lanes: &mut [Lane], scratch: &mut Scratch) {
     }
 }
 
+/// Whatever happened to these pieces, it is written down before anybody hears of it.
+pub(super) fn finish(done: impl Iterator<Item = Lane>, finished: &dyn Fn(DiskResult)) {
+    let done: Vec<Lane> = done.collect();
+    for of_one in done.chunk_by(|one, other| Arc::ptr_eq(&one.payload, &other.payload)) {
+        if let Some(first) = of_one.first() {
+            first.payload.record_outcomes(of_one);
+        }
+    }
+    done.into_iter().for_each(|lane| lane.report(finished));
+}
+
 impl Lane {
-    fn block_count(&self) -> u32 {
+    pub(super) fn new(payload: Arc<Payload>, job: Box<PieceJob>) -> Lane {
+        Lane { payload, job, next: 0, outcome: None }
+    }
+
+    /// Whether nothing is left to do: it failed, is judged, or the front's next block is not here.
+    pub(super) fn has_ended(&self) -> bool {
+        let goes_on = self.is_whole() || self.job.written.get(self.job.front as usize) == Some(&true);
+        self.outcome.is_some() || !goes_on
+    }
+
+    pub(super) fn block_count(&self) -> u32 {
         self.payload.storage.layout.blocks_in(self.job.piece)
     }
 
     fn is_whole(&self) -> bool {
         self.job.front >= self.block_count()
-    }
-
-    /// Writes what is not written yet, adjacent blocks together.
-    fn write(&mut self) -> Result<(), DiskError> {
-        let layout = &self.payload.storage.layout;
-        let piece = self.job.piece;
-        let start = layout.piece_range(piece).start;
-        let PieceJob { written, blocks, .. } = &mut *self.job;
-        written.resize(layout.blocks_in(piece) as usize, false);
-        let fits = blocks.iter().all(|(block, data)| {
-            (*block as usize) < written.len()
-                && data.len() == layout.block_len(BlockAddress { piece, block: *block })
-        });
-        if !fits {
-            return Err(self.payload.refusal(piece, "the job's blocks are none of the piece's"));
-        }
-        // A block that is written and perhaps hashed already must not change on disk.
-        blocks.retain(|(block, _)| !written[*block as usize]);
-        for run in blocks.chunk_by(|(before, _), (after, _)| before + 1 == *after) {
-            let first = run[0].0;
-            self.payload.write(start + u64::from(first) * u64::from(BLOCK_LENGTH), run)?;
-            for (block, _) in run {
-                written[*block as usize] = true;
-            }
-        }
-        Ok(())
     }
 
     /// Finds what is to be hashed next, and reads it back into `scratch` if it is not in memory.
@@ -233,18 +211,9 @@ impl Lane {
         Ok(if has_passed { Verdict::Passed { digests } } else { Verdict::Failed { digests } })
     }
 
-    /// Whatever happened, it is written down before anybody hears of it.
-    fn finish(mut self, finished: &dyn Fn(DiskResult)) {
+    fn report(mut self, finished: &dyn Fn(DiskResult)) {
         let result = self.outcome.unwrap_or(Ok(None));
-        let PieceJob { piece, blocks, written, .. } = &mut *self.job;
-        let tried = blocks.iter().map(|(block, _)| *block);
-        match &result {
-            Ok(verdict) => self.payload.record_piece(*piece, tried, verdict.as_ref()),
-            Err(_) => {
-                let (done, failed) = tried.partition(|block| written.get(*block as usize) == Some(&true));
-                self.payload.record_failure(*piece, done, failed);
-            }
-        }
+        let PieceJob { blocks, written, .. } = &mut *self.job;
         match &result {
             // They may be tried again.
             Err(DiskError { kind: DiskErrorKind::Full { .. }, .. }) => {
@@ -286,7 +255,7 @@ impl Payload {
         Ok(digests)
     }
 
-    fn refusal(&self, piece: PieceIndex, message: &str) -> DiskError {
+    pub(super) fn refusal(&self, piece: PieceIndex, message: &str) -> DiskError {
         let range = self.storage.layout.piece_range(piece);
         let file = self.storage.file_map.slices(range).find(|slice| !slice.is_pad);
         let path = file.map(|slice| self.storage.files[slice.file.index()].path.as_path());

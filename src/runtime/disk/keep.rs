@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use self::locking::lock_carrier;
+use super::advance::Lane;
 use super::door::{Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
@@ -244,20 +245,30 @@ impl Payload {
         self.kept().perhaps_ours.contains(&file)
     }
 
-    /// Blocks of a piece were written, and perhaps there is a verdict.
-    pub(super) fn record_piece(
-        self: &Arc<Self>,
-        piece: PieceIndex,
-        blocks: impl IntoIterator<Item = u32>,
-        verdict: Option<&Verdict>,
-    ) {
-        let runs = runs_of(blocks);
-        let fact = Fact::of_blocks(piece, &runs, verdict);
-        let bytes = match verdict {
-            Some(Verdict::Passed { .. }) => u64::from(self.storage.layout.piece_len(piece)),
-            _ => 0,
-        };
-        self.record(vec![fact], self.files_of(piece, &runs), bytes);
+    /// Blocks of pieces were written, or were not, and perhaps there are verdicts. The lanes are this payload's.
+    pub(super) fn record_outcomes(self: &Arc<Self>, lanes: &[Lane]) {
+        let (mut facts, mut files, mut bytes) = (Vec::with_capacity(lanes.len()), Vec::new(), 0);
+        for Lane { job, outcome, .. } in lanes {
+            let (piece, tried) = (job.piece, job.blocks.iter().map(|(block, _)| *block));
+            match outcome {
+                Some(Err(_)) => {
+                    let is_done = |block: &u32| job.written.get(*block as usize) == Some(&true);
+                    let (done, failed) = tried.partition(is_done);
+                    self.record_failure(piece, done, failed);
+                }
+                None | Some(Ok(_)) => {
+                    let verdict = outcome.as_ref().and_then(|result| result.as_ref().ok()?.as_ref());
+                    let runs = runs_of(tried);
+                    facts.push(Fact::of_blocks(piece, &runs, verdict));
+                    files.extend(self.files_of(piece, &runs));
+                    if let Some(Verdict::Passed { .. }) = verdict {
+                        bytes += u64::from(self.storage.layout.piece_len(piece));
+                    }
+                }
+            }
+        }
+        files.dedup();
+        self.record(facts, files, bytes);
     }
 
     /// Of a piece's blocks some were written before a write failed. That one has changed its file's time too.

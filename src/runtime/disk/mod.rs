@@ -27,6 +27,7 @@ mod transfer;
 mod unproven;
 mod upload;
 mod workers;
+mod write_together;
 
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,9 @@ use rustix::io::Errno;
 
 use super::door::fault::Call;
 use super::storage::{Name, Payload};
-use crate::base::block_data::BlockData;
 use crate::base::index::FileIndex;
-use crate::engine::disk_job::DiskError;
+use crate::base::layout::BLOCK_LENGTH;
+use crate::engine::disk_job::{DiskError, PieceJob};
 
 /// Stretches of memory that a system call takes at most (IOV_MAX everywhere).
 const SLICES: usize = 1024;
@@ -35,11 +35,19 @@ impl Read {
 }
 
 impl Payload {
-    /// Writes blocks that follow each other, the first one's first byte at payload offset `start`.
-    pub(super) fn write(&self, start: u64, blocks: &[(u32, BlockData)]) -> Result<(), DiskError> {
-        let length: u64 = blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
-        let mut source = Source { blocks, skip: 0 };
-        let mut slices = Vec::with_capacity(blocks.len().min(SLICES));
+    /// The file that the first of a job's blocks goes to.
+    pub(super) fn first_file(&self, job: &PieceJob) -> Option<FileIndex> {
+        let range = self.storage.layout.piece_range(job.piece);
+        let block = job.blocks.first().map_or(0, |(block, _)| *block);
+        let start = range.start + u64::from(block) * u64::from(BLOCK_LENGTH);
+        self.storage.file_map.slices(start..range.end).next().map(|slice| slice.file)
+    }
+
+    /// Writes `parts`, one after the other, to payload offset `start`.
+    pub(super) fn write(&self, start: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut source = Source { parts, skip: 0 };
+        let mut slices = Vec::with_capacity(parts.len().min(SLICES));
         for stretch in self.storage.file_map.slices(start..start + length) {
             if stretch.is_pad || !self.storage.is_on_disk(stretch.file) {
                 source.take(stretch.length, usize::MAX, |_| {});
@@ -135,10 +143,10 @@ impl Payload {
     }
 }
 
-/// What is left to write of some blocks.
+/// What is left to write of some memory.
 struct Source<'a> {
-    blocks: &'a [(u32, BlockData)],
-    /// Bytes of the first block that are done.
+    parts: &'a [&'a [u8]],
+    /// Bytes of the first part that are done.
     skip: usize,
 }
 
@@ -147,8 +155,8 @@ impl<'a> Source<'a> {
     fn take(&mut self, length: u64, count: usize, mut each: impl FnMut(&'a [u8])) -> u64 {
         let mut left = length;
         for _ in 0..count {
-            let Some((first, rest)) = self.blocks.split_first() else { break };
-            let bytes = &first.1.bytes()[self.skip..];
+            let Some((first, rest)) = self.parts.split_first() else { break };
+            let bytes = &first[self.skip..];
             if left < bytes.len() as u64 {
                 if left > 0 {
                     each(&bytes[..left as usize]);
@@ -159,7 +167,7 @@ impl<'a> Source<'a> {
             }
             each(bytes);
             left -= bytes.len() as u64;
-            (self.blocks, self.skip) = (rest, 0);
+            (self.parts, self.skip) = (rest, 0);
         }
         length - left
     }

@@ -8,15 +8,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::advance::{Scratch, advance};
+use super::advance::{Lane, Scratch, finish, hash};
 use super::check::Check;
-use super::open_files::OpenFiles;
+use super::open_files::{Key, OpenFiles};
 use super::queue::{Next, Pieces, Queue, Turn, Work};
 use super::storage::{Payload, Storage};
 use super::sync_behind::SyncBehind;
 use super::upload::Reader;
-use crate::base::index::BlockRequest;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing};
+use super::write_together::write_together;
+use crate::base::index::{BlockRequest, FileIndex};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob};
 use crate::engine::order::TorrentId;
 
 /// Bytes that are checked before other work gets its turn.
@@ -40,7 +41,6 @@ struct Shared {
     open_files: Arc<OpenFiles>,
     sync_behind: SyncBehind,
     on_finished: Box<dyn Fn(DiskResult) + Send + Sync>,
-    threads: usize,
 }
 
 impl DiskPool {
@@ -59,7 +59,6 @@ impl DiskPool {
             open_files: Arc::new(OpenFiles::new(max_open_files)),
             sync_behind: SyncBehind::start()?,
             on_finished: Box::new(on_finished),
-            threads,
         });
         let (alive, ended) = channel();
         let mut pool = DiskPool { shared: shared.clone(), threads: Vec::new(), ended: Mutex::new(ended) };
@@ -88,22 +87,26 @@ impl DiskPool {
 
     /// Queues a job; `on_finished` hears of it exactly once, unless the pool is dropped before.
     pub fn submit(&self, job: DiskJob) {
-        let work = match job {
+        let wakes = match job {
+            DiskJob::Advance(job) => {
+                let file = self.shared.first_file(&job);
+                self.shared.queue().push_piece(file, job, Instant::now())
+            }
+            DiskJob::Check { torrent, pieces } => {
+                self.shared.queue().checks.push_back((torrent, Check::new(pieces)));
+                true
+            }
             DiskJob::Remember { torrent, traffic } => {
-                Work::Remember { torrent, payload: self.shared.payload(torrent), traffic }
+                let payload = self.shared.payload(torrent);
+                self.shared.queue().push(Work::Remember { torrent, payload, traffic });
+                true
             }
-            job => Work::Job(job),
+            job => {
+                self.shared.queue().push(Work::Job(job));
+                true
+            }
         };
-        let mut queue = self.shared.queue();
-        match work {
-            Work::Job(DiskJob::Check { torrent, pieces }) => {
-                queue.checks.push_back((torrent, Check::new(pieces)));
-            }
-            work => queue.push(work, Instant::now()),
-        }
-        let is_expected = queue.is_expected();
-        drop(queue);
-        if !is_expected {
+        if wakes {
             self.shared.is_work.notify_one();
         }
     }
@@ -123,7 +126,7 @@ impl DiskPool {
     ) {
         let Some(payload) = self.shared.payload(torrent) else { return done(Err(unknown(torrent))) };
         let work = Work::Upload { reader: Reader { payload }, blocks, buffer, done };
-        self.shared.queue().push(work, Instant::now());
+        self.shared.queue().push(work);
         self.shared.is_work.notify_one();
     }
 }
@@ -136,19 +139,13 @@ impl DiskPool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let is_late = matches!(ended.recv_timeout(within), Err(RecvTimeoutError::Timeout));
         if is_late {
-            let mut queue = self.shared.queue();
-            queue.is_abandoned = true;
-            queue.quick.clear();
+            self.shared.queue().abandon();
         }
         !is_late
     }
 
     fn begin_end(&self) {
-        let mut queue = self.shared.queue();
-        queue.is_ending = true;
-        queue.checks.clear();
-        queue.quick.retain(|work| !matches!(work, Work::Upload { .. }));
-        drop(queue);
+        self.shared.queue().end();
         self.shared.is_work.notify_all();
     }
 }
@@ -172,7 +169,11 @@ impl Shared {
         let mut scratch = Scratch::new();
         while let Some(turn) = self.next_turn() {
             match turn {
-                Turn::Advance(jobs) => self.advance(jobs, &mut scratch),
+                Turn::Write(file, jobs) => self.write(file, jobs),
+                Turn::Hash(lanes) => {
+                    let rest = hash(lanes, &mut scratch, &*self.on_finished);
+                    self.queue().on_hashed(rest, Instant::now());
+                }
                 Turn::Check(torrent, check) => self.check(torrent, check, &mut scratch),
                 Turn::Other(Work::Upload { reader, blocks, mut buffer, done }) => {
                     done(reader.read_blocks(&blocks, &mut buffer).map(|()| buffer));
@@ -196,7 +197,7 @@ impl Shared {
     fn next_turn(&self) -> Option<Turn> {
         let mut queue = self.queue();
         loop {
-            match queue.take(self.threads, Instant::now()) {
+            match queue.take(Instant::now()) {
                 Next::Turn(turn) => {
                     if queue.has_more() {
                         self.is_work.notify_one();
@@ -217,11 +218,17 @@ impl Shared {
         }
     }
 
-    fn advance(&self, jobs: Pieces, scratch: &mut Scratch) {
-        let mut batch = Vec::with_capacity(jobs.len());
+    /// Where the first of a piece's blocks goes to.
+    fn first_file(&self, job: &PieceJob) -> Key {
+        let file = self.payload(job.torrent).and_then(|payload| payload.first_file(job));
+        (job.torrent, file.unwrap_or(FileIndex(0)))
+    }
+
+    fn write(&self, file: Key, jobs: Pieces) {
+        let mut lanes = Vec::with_capacity(jobs.len());
         for mut job in jobs {
             match self.payload(job.torrent) {
-                Some(payload) => batch.push((payload, job)),
+                Some(payload) => lanes.push(Lane::new(payload, job)),
                 None => {
                     job.blocks.clear();
                     let result = Err(unknown(job.torrent));
@@ -229,7 +236,9 @@ impl Shared {
                 }
             }
         }
-        advance(batch, scratch, &*self.on_finished);
+        write_together(&mut lanes);
+        finish(lanes.extract_if(.., |lane| lane.has_ended()), &*self.on_finished);
+        self.queue().on_written(file, lanes, Instant::now());
     }
 
     fn check(&self, torrent: TorrentId, mut check: Check, scratch: &mut Scratch) {

@@ -188,15 +188,17 @@ fn a_file_that_cannot_be_read_is_named_and_ends_the_check() {
 }
 
 #[test]
-fn a_write_that_never_comes_back_does_not_hold_up_whoever_leaves() {
+fn a_write_that_never_comes_back_holds_up_neither_other_files_nor_whoever_leaves() {
     let sample = sample();
     let dir = tempfile::tempdir().unwrap();
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (hung, is_hanging) = channel();
     let hung = Mutex::new(hung);
     let waited = gate.clone();
+    let is_all_stuck = Arc::new(AtomicBool::new(false));
+    let seen = is_all_stuck.clone();
     plan(&dir.path().join("data"), move |call, path| {
-        if call == Call::Write && path == Path::new("t/f1") {
+        if call == Call::Write && (path == Path::new("t/f1") || seen.load(Ordering::SeqCst)) {
             let _ = hung.lock().unwrap().send(());
             let is_open = waited.0.lock().unwrap();
             drop(waited.1.wait_while(is_open, |is_open| !*is_open).unwrap());
@@ -206,10 +208,13 @@ fn a_write_that_never_comes_back_does_not_hold_up_whoever_leaves() {
     let disk = Disk::new(remembered(&sample, dir.path()));
     disk.open().unwrap();
     assert_eq!(disk.advance(sample.job(0, 0..4)).1, Ok(passed()));
-    for piece in [3, 4] {
-        disk.pool.submit(DiskJob::Advance(sample.job(piece, 0..4)));
-        is_hanging.recv_timeout(Duration::from_secs(60)).unwrap();
-    }
+    disk.pool.submit(DiskJob::Advance(sample.job(3, 0..4)));
+    is_hanging.recv_timeout(Duration::from_secs(60)).unwrap();
+    disk.pool.submit(DiskJob::Advance(sample.job(4, 0..4)));
+    assert_eq!(disk.advance(sample.job(1, 0..4)).1, Ok(passed()), "the other file goes on");
+    is_all_stuck.store(true, Ordering::SeqCst);
+    disk.pool.submit(DiskJob::Advance(sample.job(2, 0..4)));
+    is_hanging.recv_timeout(Duration::from_secs(60)).unwrap();
     let began = Instant::now();
     assert!(!disk.pool.end(Duration::from_millis(100)));
     drop(disk);

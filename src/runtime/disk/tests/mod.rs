@@ -7,6 +7,7 @@ mod foreign;
 mod names;
 mod on_conflict;
 mod pieces;
+mod queue;
 mod remembered;
 mod upload;
 
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use super::open_files::OpenFiles;
+use super::storage::Payload;
+use super::sync_behind::SyncBehind;
 use super::{DiskPool, FileSpec, Storage, Target};
 use crate::base::block_data::BlockData;
 use crate::base::digest;
@@ -103,6 +107,12 @@ impl Sample {
 
 pub(super) fn target(dir: &Path) -> Target {
     Target::new(dir)
+}
+
+/// A storage in use, without a pool.
+pub(super) fn payload(storage: Storage) -> Arc<Payload> {
+    let (sync_behind, open_files) = (SyncBehind::start().unwrap(), Arc::new(OpenFiles::new(4)));
+    Arc::new(Payload { torrent: TORRENT, storage, open_files, sync_behind })
 }
 
 /// A pool whose jobs are waited for.

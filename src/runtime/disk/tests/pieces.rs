@@ -5,15 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::{Disk, Sample, TORRENT, target};
+use super::{Disk, Sample, payload, target};
 use crate::base::block_data::{BlockData, Buffer};
 use crate::base::digest;
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskResult, PieceJob, Verdict};
-use crate::runtime::disk::advance::{Scratch, advance};
-use crate::runtime::disk::open_files::OpenFiles;
-use crate::runtime::disk::storage::Payload;
-use crate::runtime::disk::sync_behind::SyncBehind;
+use crate::runtime::disk::advance::{Lane, Scratch, hash};
+use crate::runtime::disk::write_together::write_together;
 
 const BLOCK: u64 = BLOCK_LENGTH as u64;
 
@@ -126,12 +124,7 @@ fn a_job_with_a_block_of_the_wrong_length_is_refused() {
 fn pieces_side_by_side_do_not_mix() {
     let sample = Sample::new(&[(70 * BLOCK + 5, false)], 20 * BLOCK_LENGTH);
     let dir = tempfile::tempdir().unwrap();
-    let payload = Arc::new(Payload {
-        sync_behind: SyncBehind::start().unwrap(),
-        torrent: TORRENT,
-        storage: sample.storage(target(dir.path())),
-        open_files: Arc::new(OpenFiles::new(4)),
-    });
+    let payload = payload(sample.storage(target(dir.path())));
     let verdicts = Mutex::new(BTreeMap::new());
     let finished = |result| match result {
         DiskResult::Advanced { job, result } => {
@@ -141,7 +134,11 @@ fn pieces_side_by_side_do_not_mix() {
     };
     let mut scratch = Scratch::new();
     let advance = |jobs: Vec<Box<PieceJob>>, scratch: &mut Scratch| {
-        advance(jobs.into_iter().map(|job| (payload.clone(), job)).collect(), scratch, &finished);
+        let mut lanes: Vec<Lane> = jobs.into_iter().map(|job| Lane::new(payload.clone(), job)).collect();
+        write_together(&mut lanes);
+        while !lanes.is_empty() {
+            lanes = hash(lanes, scratch, &finished);
+        }
     };
     // Whole, in part, only beyond its front, and with a bad block.
     let mut bad = sample.job(3, sample.all_blocks(3));

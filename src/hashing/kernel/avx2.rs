@@ -19,7 +19,7 @@ pub(super) fn functions() -> Option<Functions> {
     })
 }
 
-lane_kernels!("avx2", 8, __m256i);
+lane_kernels!("avx2", 8, __m256i, ymm_reg);
 
 #[target_feature(enable = "avx2")]
 #[inline]

@@ -21,7 +21,7 @@ pub(super) fn functions() -> Option<Functions> {
     })
 }
 
-lane_kernels!("avx512f,avx512bw", 16, __m512i);
+lane_kernels!("avx512f,avx512bw", 16, __m512i, zmm_reg);
 
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]

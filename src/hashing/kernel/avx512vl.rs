@@ -24,7 +24,7 @@ pub(super) fn functions() -> Option<Functions> {
     })
 }
 
-lane_kernels!("avx2,avx512f,avx512vl", 8, __m256i);
+lane_kernels!("avx2,avx512f,avx512vl", 8, __m256i, ymm_reg);
 
 #[target_feature(enable = "avx2,avx512f,avx512vl")]
 #[inline]

@@ -108,7 +108,7 @@ impl<'a> Files<'a> {
     }
 
     /// Bytes of one file that lies in memory and that nobody is about to write to.
-    fn in_place(&mut self, range: Range<u64>) -> Result<Option<Mapped>, HashError> {
+    pub(super) fn in_place(&mut self, range: Range<u64>) -> Result<Option<Mapped>, HashError> {
         let payload = self.payload;
         let slice = payload.file_map.slices(range.clone()).next();
         let Some(slice) = slice.filter(|slice| slice.length == range.end - range.start) else {

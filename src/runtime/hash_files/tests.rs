@@ -17,7 +17,11 @@ struct Files {
 
 impl Files {
     fn new(lengths: &[usize]) -> Files {
-        let folder = tempfile::tempdir().unwrap();
+        Files::below(&std::env::temp_dir(), lengths)
+    }
+
+    fn below(place: &Path, lengths: &[usize]) -> Files {
+        let folder = tempfile::tempdir_in(place).unwrap();
         let mut rng = Rng::from_number(lengths.len() as u64);
         let names: Vec<String> =
             (0..lengths.len()).map(|number| format!("d{}/{number}", number % 3)).collect();
@@ -72,6 +76,22 @@ fn every_piece_gets_its_digest_whatever_files_and_threads() {
                 assert_eq!(hashed.digests, files.digests(piece_length as usize), "{piece_length} {threads}");
                 assert_eq!(progress.done(), lengths.iter().sum::<usize>() as u64);
             }
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn files_in_memory_get_the_same_digests_with_and_without_a_writer() {
+    // The last pieces of the long ones are shared with short ones.
+    let files = Files::below(Path::new("/dev/shm"), &[5_000_000, 3, 0, 1_200_000, 70_000]);
+    for piece_length in [16_384, 1 << 20, 4 << 20] {
+        let wanted = files.digests(piece_length as usize);
+        for threads in [1, 2] {
+            let payload = files.payload(files.sources(), piece_length, Strictness::Strict);
+            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, leased");
+            let _writer = fs::OpenOptions::new().write(true).open(files.path(0)).unwrap();
+            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, read");
         }
     }
 }

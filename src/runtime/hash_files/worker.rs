@@ -1,6 +1,7 @@
 //! One thread's share: claims neighbouring pieces, reads and hashes them side by side.
 //!
-//! Short pieces are taken together in one go, long ones in steps, each at its own place.
+//! Short pieces are taken together in one go, long ones in steps, each at its own place. What lies in memory is
+//! hashed where it is, as many pieces at once as are claimed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,18 +25,32 @@ const BUFFERS: usize = 32 * 1024 * 1024;
 pub(super) const AHEAD: u64 = 1024 * 1024;
 /// What is looked at of each lane in one step, bytes, where nothing has to be read.
 const WINDOW: u64 = 1024 * 1024;
+/// What is mapped in one stretch at most, bytes. To unmap one, the other processors are interrupted, so they are long;
+/// but what the system notes of each page should still be in the cache by then.
+const MAPPED: u64 = 32 * 1024 * 1024;
+/// Short pieces that are claimed at once where nothing has to be read, bytes.
+const CLAIMED: u64 = 16 * 1024 * 1024;
 /// Pieces under way at once on a rotating disk, bytes: its heads stay near.
 const ROTATING_WINDOW: u64 = 16 * 1024 * 1024;
 /// Files that a worker keeps open: for each lane the one that it is in and the one that is read ahead.
 pub(super) const OPEN_FILES: usize = 2 * LANES + 2;
 
 /// Hands out pieces, in order, to all workers.
-pub(super) struct Claims {
+struct Order {
     next: AtomicU32,
     pieces: u32,
     threads: u32,
-    /// Pieces that are claimed at once, at most.
+    lanes: u32,
+    /// Pieces that are claimed at once, at most: a multiple of the lanes.
     batch: u32,
+    /// From here on there are fewer left than would fill all lanes of all workers: each takes an equal share.
+    shared_from: u32,
+    share: u32,
+}
+
+/// What all workers share.
+pub(super) struct Claims {
+    order: Order,
     lanes: usize,
     buffer: usize,
     /// What is read ahead for each lane, bytes.
@@ -57,11 +72,11 @@ impl Claims {
             (LANES, AHEAD)
         };
         let heads = is_rotating.then(|| Mutex::new(()));
-        let batch = (buffer as u64 / length).max(lanes as u64) as u32;
+        let claimed = if payload.media.is_memory() { CLAIMED } else { buffer as u64 };
+        let batch = (claimed / length / lanes as u64).max(1) as u32 * lanes as u32;
         let pieces = payload.layout.piece_count();
-        let next = AtomicU32::new(0);
-        let (threads, zeros) = (threads as u32, OnceLock::new());
-        Claims { next, pieces, threads, batch, lanes, buffer, ahead, zeros, heads }
+        let order = Order::new(pieces, threads as u32, lanes as u32, batch);
+        Claims { order, lanes, buffer, ahead, zeros: OnceLock::new(), heads }
     }
 
     fn reading(&self) -> Option<MutexGuard<'_, ()>> {
@@ -70,16 +85,32 @@ impl Claims {
 
     /// Nothing more is handed out.
     pub(super) fn end(&self) {
-        self.next.store(self.pieces, Ordering::Relaxed);
+        self.order.next.store(self.order.pieces, Ordering::Relaxed);
+    }
+}
+
+impl Order {
+    fn new(pieces: u32, threads: u32, lanes: u32, batch: u32) -> Order {
+        let left = pieces % (threads * lanes);
+        let (shared_from, share) = (pieces - left, left.div_ceil(threads));
+        Order { next: AtomicU32::new(0), pieces, threads, lanes, batch, shared_from, share }
     }
 
-    /// The next pieces. Towards the end they are fewer, so that all workers end together.
+    /// The next pieces. Towards the end they are fewer, so that all workers end together, but never so few that lanes
+    /// stay empty without need.
     fn claim(&self) -> Option<Range<u32>> {
-        let end_of =
-            |next: u32| next + (self.pieces - next.min(self.pieces)).div_ceil(self.threads).min(self.batch);
-        let claim = |next: u32| (next < self.pieces).then(|| end_of(next));
+        let claim = |next: u32| (next < self.pieces).then(|| self.end_of(next));
         let start = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).ok()?;
-        Some(start..end_of(start))
+        Some(start..self.end_of(start))
+    }
+
+    /// The end of the claim that starts here.
+    fn end_of(&self, start: u32) -> u32 {
+        if start >= self.shared_from {
+            return start + self.share.min(self.pieces - start);
+        }
+        let fair = (self.shared_from - start) / self.threads;
+        start + (fair / self.lanes * self.lanes).clamp(self.lanes, self.batch)
     }
 }
 
@@ -109,7 +140,7 @@ impl<'a> Worker<'a> {
 
     /// Works until nothing is left.
     pub(super) fn run(&mut self) -> Result<(), HashError> {
-        while let Some(pieces) = self.claims.claim() {
+        while let Some(pieces) = self.claims.order.claim() {
             self.hash(pieces)?;
         }
         self.files.close_all()
@@ -133,6 +164,9 @@ impl<'a> Worker<'a> {
                 Look::Hole | Look::Data => wanted.push(piece),
                 Look::Absent => self.progress.add(length.into()),
             }
+        }
+        if self.hash_in_place(&wanted)? {
+            return Ok(());
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         let per_buffer = buffer.len() / layout.piece_length() as usize;
@@ -170,6 +204,19 @@ impl<'a> Worker<'a> {
         Ok(look)
     }
 
+    /// Pieces that follow each other in one file that lies in memory. False if they don't.
+    fn hash_in_place(&mut self, pieces: &[PieceIndex]) -> Result<bool, HashError> {
+        let layout = &self.payload.layout;
+        let Some((first, last)) = pieces.first().zip(pieces.last()) else { return Ok(true) };
+        let range = layout.piece_range(*first).start..layout.piece_range(*last).end;
+        if (last.0 - first.0) as usize >= pieces.len() || range.end - range.start > MAPPED {
+            return Ok(false);
+        }
+        let Some(mapped) = self.files.in_place(range)? else { return Ok(false) };
+        self.hash_side_by_side(pieces, mapped.bytes())?;
+        Ok(true)
+    }
+
     /// Pieces that follow each other and fit into the buffer: one read, one run each.
     fn hash_together(&mut self, pieces: &[PieceIndex], buffer: &mut [u8]) -> Result<(), HashError> {
         let (layout, files) = (&self.payload.layout, &mut self.files);
@@ -189,10 +236,15 @@ impl<'a> Worker<'a> {
                 _ => pieces.iter().try_for_each(|piece| self.hash_together(&[*piece], buffer)),
             };
         };
-        let mut rest = bytes.get();
+        self.hash_side_by_side(pieces, bytes.get())
+    }
+
+    /// Pieces whose bytes these are.
+    fn hash_side_by_side(&mut self, pieces: &[PieceIndex], bytes: &[u8]) -> Result<(), HashError> {
+        let mut rest = bytes;
         let mut slices = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let (bytes, after) = rest.split_at(layout.piece_len(*piece) as usize);
+            let (bytes, after) = rest.split_at(self.payload.layout.piece_len(*piece) as usize);
             slices.push([bytes]);
             rest = after;
         }
@@ -202,7 +254,7 @@ impl<'a> Worker<'a> {
         hashing::advance(&mut runs);
         let digests = hashes.into_iter().map(RunningHash::finish);
         self.digests.extend(pieces.iter().copied().zip(digests));
-        self.step_done(length as u64)
+        self.step_done(bytes.len() as u64)
     }
 
     /// Pieces of any length, each read and hashed at its own place, a step at a time.
@@ -251,5 +303,41 @@ impl<'a> Worker<'a> {
     fn step_done(&self, bytes: u64) -> Result<(), HashError> {
         self.progress.add(bytes);
         if self.progress.is_stopped() { Err(HashError::Stopped) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(pieces: u32, threads: u32, batch: u32) -> Vec<u32> {
+        let order = Order::new(pieces, threads, 16, batch);
+        let mut end = 0;
+        let all = std::iter::from_fn(|| order.claim()).inspect(|claim| {
+            assert_eq!(claim.start, end, "in order, without gaps");
+            end = claim.end;
+        });
+        let lengths: Vec<u32> = all.map(|claim| claim.end - claim.start).collect();
+        assert_eq!(end, pieces, "all of them");
+        lengths
+    }
+
+    #[test]
+    fn lanes_are_filled_for_as_long_as_there_are_pieces_for_all_workers() {
+        assert_eq!(claims(64, 2, 16), [16; 4]);
+        assert_eq!(claims(37, 2, 16), [16, 16, 3, 2]);
+        assert_eq!(claims(16, 2, 16), [8, 8]);
+        assert_eq!(claims(5, 4, 16), [2, 2, 1]);
+        assert_eq!(claims(1, 64, 16), [1]);
+        assert_eq!(claims(0, 2, 16), [0; 0]);
+    }
+
+    #[test]
+    fn claims_of_many_short_pieces_get_shorter_towards_the_end() {
+        let lengths = claims(4096 + 7, 2, 256);
+        assert_eq!(lengths[0], 256);
+        assert!(lengths.is_sorted_by(|before, after| before >= after), "{lengths:?}");
+        assert_eq!(lengths[lengths.len() - 4..], [16, 16, 4, 3]);
+        assert!(lengths[..lengths.len() - 2].iter().all(|length| length % 16 == 0), "{lengths:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold after every step, judged from outside: only by what a host was told and what it did.
 //!
 //! A session asks a peer only for blocks that the peer has and lets it ask for, no more at once than the
-//! peer takes, none twice; it serves only what it has and what was asked for; it claims only pieces that are
+//! peer takes, none twice; it is interested only in a peer that has something which it lacks; it serves only what it has and what was asked for; it claims only pieces that are
 //! verified and written.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,10 @@ struct Seen {
     has: Bitfield,
     is_fast: [bool; 2],
     is_choking_us: bool,
+    /// Whether the session has said that it wants something.
+    is_interested: bool,
+    /// Whether the session has ended it.
+    is_over: bool,
     allowed_fast: BTreeSet<PieceIndex>,
     reqq: usize,
     /// Blocks that we have asked for.
@@ -57,6 +61,8 @@ impl Seen {
             has: Bitfield::empty(pieces),
             is_fast: [false; 2],
             is_choking_us: true,
+            is_interested: false,
+            is_over: false,
             allowed_fast: BTreeSet::new(),
             reqq: usize::from(limit::REQUESTS_OUT_UNTOLD),
             asked: BTreeSet::new(),
@@ -78,6 +84,15 @@ impl Watch {
     /// Requests that are out, all connections together.
     pub(super) fn requests_out(&self) -> usize {
         self.connections.values().map(|seen| seen.asked.len()).sum()
+    }
+
+    /// What must hold when the session has done all that follows from an input.
+    pub(super) fn on_settled(&mut self, disk: &VirtualDisk) {
+        for (connection, seen) in &self.connections {
+            if seen.is_interested && !seen.is_over && !seen.has.has_beyond(disk.right()) {
+                self.faults.push(format!("is interested in {connection:?}, which has nothing new"));
+            }
+        }
     }
 
     /// Something is told to the session.
@@ -122,6 +137,7 @@ impl Watch {
             Action::SendHaves { connection, pieces } => self.seen(*connection).and_then(|seen| {
                 pieces.iter().try_for_each(|piece| seen.on_sent(&Message::Have(*piece), disk.right()))
             }),
+            Action::Close { connection, .. } => self.seen(*connection).map(|seen| seen.is_over = true),
             Action::Upload { connection, blocks, .. } => self
                 .seen(*connection)
                 .and_then(|seen| blocks.iter().try_for_each(|block| seen.on_upload(*block, disk.right()))),
@@ -188,7 +204,12 @@ impl Seen {
                 self.has.insert(*piece);
             }
             Message::Bitfield(bytes) => {
-                self.has = Bitfield::from_wire(bytes, self.has.len()).unwrap_or_else(|_| self.has.clone());
+                // After the first it can only be more.
+                if let Ok(told) = Bitfield::from_wire(bytes, self.has.len()) {
+                    told.iter().for_each(|piece| {
+                        self.has.insert(piece);
+                    });
+                }
             }
             Message::HaveAll => self.has = Bitfield::full(self.has.len()),
             Message::AllowedFast(piece) => {
@@ -223,6 +244,8 @@ impl Seen {
                 self.asked.remove(&(request.piece, request.begin));
             }
             Message::Reject(request) => self.forget(*request),
+            Message::Interested => self.is_interested = true,
+            Message::NotInterested => self.is_interested = false,
             Message::Choke if !self.is_fast() => self.wanted.clear(),
             Message::Have(piece) if !right.has(*piece) => {
                 return Err(format!("claims piece {piece}, which is not right"));

@@ -38,6 +38,8 @@ pub struct PeerConnection {
     pub has_extension: bool,
     /// The pieces that it says it has.
     pub has: Bitfield,
+    /// How many of these we want.
+    pub wanted: u32,
     /// Whether it has said what it has: what it says after that can only be more.
     pub has_spoken: bool,
     /// We refuse its requests.
@@ -116,6 +118,7 @@ impl PeerConnection {
             has_fast: handshake.reserved.has_fast(),
             has_extension: handshake.reserved.has_extension(),
             has: Bitfield::empty(pieces),
+            wanted: 0,
             has_spoken: false,
             am_choking: true,
             am_interested: false,

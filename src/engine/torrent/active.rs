@@ -261,6 +261,8 @@ impl Active {
                 peer.requests.len() <= peer.requests.limit(),
                 "{connection:?} has more requests out than it accepts"
             );
+            assert_eq!(peer.wanted, self.picker.wanted_of(&peer.has), "{connection:?} has what we want");
+            assert_eq!(peer.am_interested, peer.wanted > 0, "{connection:?} is told what we want");
             for block in peer.requests.iter() {
                 assert!(peer.has.has(block.piece), "{connection:?} is asked for {block:?} that it lacks");
             }

@@ -238,10 +238,8 @@ impl Active {
             return self.on_idle_talk(ctx, connection);
         }
         self.picker.on_peer_has(piece);
-        if !peer.am_interested && !self.picker.have().has(piece) {
-            peer.am_interested = true;
-            ctx.send(connection, Message::Interested);
-        }
+        peer.wanted += u32::from(self.picker.is_wanted(piece));
+        review_interest(ctx, connection, peer);
         self.on_spread(ctx, connection);
         self.part_if_both_seed(connection)
     }
@@ -257,17 +255,25 @@ impl Active {
             for piece in news {
                 peer.has.insert(piece);
                 self.picker.on_peer_has(piece);
+                peer.wanted += u32::from(self.picker.is_wanted(piece));
             }
         } else {
             self.picker.on_bitfield(&has);
+            peer.wanted = self.picker.wanted_of(&has);
             peer.has = has;
         }
-        if !peer.am_interested && self.picker.is_interesting(&peer.has) {
-            peer.am_interested = true;
-            ctx.send(connection, Message::Interested);
-        }
+        review_interest(ctx, connection, peer);
         self.on_spread(ctx, connection);
         self.part_if_both_seed(connection)
+    }
+
+    /// A piece became ours: who has it has one less that we want. To stay interested for nothing would hold a slot
+    /// of the peer's that others could use.
+    pub(super) fn on_piece_had(&mut self, ctx: &mut Context<'_>, piece: PieceIndex) {
+        for (&connection, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.has.has(piece)) {
+            peer.wanted -= 1;
+            review_interest(ctx, connection, peer);
+        }
     }
 
     fn part_if_both_seed(&mut self, connection: ConnectionId) -> Outcome {
@@ -314,6 +320,16 @@ impl Active {
         for connection in there {
             self.leave(ctx, connection, CloseReason::BadData);
         }
+    }
+}
+
+/// Tells a peer whether we want something of it, if that is news.
+fn review_interest(ctx: &mut Context<'_>, connection: ConnectionId, peer: &mut PeerConnection) {
+    let is_interested = peer.wanted > 0;
+    if std::mem::replace(&mut peer.am_interested, is_interested) != is_interested {
+        peer.last_sent = ctx.now;
+        let message = if is_interested { Message::Interested } else { Message::NotInterested };
+        ctx.send(connection, message);
     }
 }
 

@@ -208,6 +208,7 @@ impl Active {
     fn on_passed(&mut self, ctx: &mut Context<'_>, piece: PieceIndex, digests: &[Sha1Hash]) {
         self.refusals = 0;
         self.picker.mark_verified(piece);
+        self.on_piece_had(ctx, piece);
         self.totals.verified += self.spec.payload_of(piece);
         self.haves.push(piece);
         self.haves_due.get_or_insert(ctx.now + HAVE_DELAY);

@@ -55,13 +55,8 @@ impl Active {
             ctx.send(connection, Message::Request(self.spec.layout.request_for(*block)));
         }
         let late_at = peer.requests.late_at();
-        if picked.is_empty() && peer.requests.is_empty() {
-            if !self.picker.is_interesting(&peer.has) {
-                peer.am_interested = false;
-                ctx.send(connection, Message::NotInterested);
-            } else if !peer.peer_choking {
-                self.arm_sweep(ctx.now + IDLE_RETRY);
-            }
+        if picked.is_empty() && peer.requests.is_empty() && !peer.peer_choking {
+            self.arm_sweep(ctx.now + IDLE_RETRY);
         }
         if let Some(late_at) = late_at {
             self.arm_sweep(late_at);
@@ -78,11 +73,6 @@ impl Active {
             return;
         }
         for connection in self.idle_peers() {
-            let Some(peer) = self.peers.get_mut(&connection) else { continue };
-            if !peer.am_interested && self.picker.is_interesting(&peer.has) {
-                peer.am_interested = true;
-                ctx.send(connection, Message::Interested);
-            }
             self.refill(ctx, connection);
         }
     }

@@ -1,7 +1,7 @@
 //! A torrent that trades: its state, how it starts and stops, and when it wakes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use super::Context;
 use super::full_disk::FullDisk;
@@ -52,8 +52,8 @@ pub(super) struct Active {
     pub(super) suggestions: Suggestions,
     /// While we pretend to have only what each peer is shown.
     pub(super) super_seed: Option<SuperSeed>,
-    /// Peers that had everything when we met them.
-    pub(super) seeds_met: BTreeSet<SocketAddr>,
+    /// Where peers said that they had everything, by subscriber: each may say so on many connections.
+    pub(super) seeds_met: BTreeSet<IpAddr>,
     pub(super) is_crowded: bool,
     /// What waits for space on the disk, while there is none.
     pub(super) full_disk: Option<FullDisk>,
@@ -186,6 +186,7 @@ impl Active {
     /// Every piece is verified and written and every file has its name. `fetched`: in this run.
     pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
         self.is_complete = true;
+        self.peer_list.set_complete(true);
         ctx.actions.push_back(Action::Disk(DiskJob::Settle { torrent: self.id }));
         if fetched {
             self.announcer.on_complete();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Context;
 use super::active::Active;
+use crate::base::address::subscriber;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::limit;
@@ -210,7 +211,8 @@ impl Active {
     /// is for others.
     fn on_upload_only(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
-        if peer.is_upload_only && self.is_complete() {
+        // What it has may be in its next message, and whether it is a seed is worth knowing.
+        if peer.is_upload_only && peer.has_spoken && self.is_complete() {
             return Err(CloseReason::NothingToTrade);
         }
         if peer.is_upload_only && !peer.am_choking {
@@ -277,11 +279,12 @@ impl Active {
     }
 
     fn part_if_both_seed(&mut self, connection: ConnectionId) -> Outcome {
-        let Some(peer) = self.peers.get(&connection).filter(|peer| peer.is_seed()) else { return Ok(()) };
-        if self.seeds_met.len() < limit::KNOWN_PEERS {
-            self.seeds_met.insert(peer.listens.unwrap_or(peer.address));
+        let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
+        if peer.is_seed() && self.seeds_met.len() < limit::KNOWN_PEERS {
+            self.seeds_met.insert(subscriber(peer.address.ip()));
         }
-        if self.is_complete() { Err(CloseReason::NothingToTrade) } else { Ok(()) }
+        let is_over = peer.wants_nothing() && self.is_complete();
+        if is_over { Err(CloseReason::NothingToTrade) } else { Ok(()) }
     }
 
     /// Closes a member and forgets it.
@@ -299,7 +302,9 @@ impl Active {
         self.picker.release_peer(key(connection));
         self.picker.on_bitfield_gone(&peer.has);
         self.on_shown_gone(ctx, connection);
-        self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
+        let listens = peer.listens.unwrap_or(address);
+        self.peer_list.mark_seed(listens, peer.wants_nothing());
+        self.peer_list.on_disconnected(ctx.now, listens, peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
         if !self.is_stopping() {
             ctx.wishes.rechoke = true;

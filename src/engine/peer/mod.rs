@@ -90,8 +90,8 @@ pub struct PeerConnection {
     pub doubted_at: Option<Instant>,
     /// When something was sent last.
     pub last_sent: Instant,
-    /// How many of the torrent's `have`s it has been told.
-    pub haves_told: usize,
+    /// How many of the pieces that became ours it has been told.
+    pub news_told: usize,
     /// Requests refused as impossible.
     pub bad_requests: u32,
     /// Messages that brought nothing, since `idle_talk_since`.
@@ -144,7 +144,7 @@ impl PeerConnection {
             last_received: now,
             doubted_at: None,
             last_sent: now,
-            haves_told: 0,
+            news_told: 0,
             bad_requests: 0,
             idle_talk: 0,
             idle_talk_since: now,

@@ -159,8 +159,12 @@ impl PiecePicker {
         self.availability.of(piece)
     }
 
-    /// Copies of the torrent among the peers: whole copies, and the share of pieces that have one more. Looks
-    /// at every piece.
+    /// Whether every piece is with some peer.
+    pub fn has_copy(&self) -> bool {
+        self.availability.nowhere() == 0
+    }
+
+    /// Copies of the torrent among the peers: whole copies, and the share of pieces that have one more.
     pub fn copies(&self) -> f32 {
         self.availability.copies()
     }

@@ -333,6 +333,10 @@ fn copies_are_whole_ones_and_the_share_that_has_one_more() {
     assert_eq!(bench.picker.missing_from_all(), 1);
     bench.picker.on_bitfield(&Bitfield::full(4));
     assert_eq!(bench.picker.copies(), 1.75);
+    assert!(bench.picker.has_copy());
+    bench.picker.on_bitfield_gone(&Bitfield::full(4));
+    assert!(!bench.picker.has_copy());
+    bench.picker.on_bitfield(&Bitfield::full(4));
     assert_eq!(bench.picker.missing_from_all(), 0);
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::full_disk::FullDisk;
+use super::news::News;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
@@ -14,7 +15,7 @@ use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
 use crate::engine::disk_job::DiskJob;
 use crate::engine::input::{ConnectionId, FetchId};
@@ -45,10 +46,7 @@ pub(super) struct Active {
     pub(super) pieces_left: Vec<u32>,
     /// Files that do not have their final name yet.
     pub(super) files_left: usize,
-    /// Pieces that became ours in this run, in order: each peer is told them from where it stands.
-    pub(super) haves: Vec<PieceIndex>,
-    /// When those that are not told yet are due.
-    pub(super) haves_due: Option<Instant>,
+    pub(super) news: News,
     pub(super) suggestions: Suggestions,
     /// While we pretend to have only what each peer is shown.
     pub(super) super_seed: Option<SuperSeed>,
@@ -87,9 +85,6 @@ pub(super) struct Totals {
     pub(super) payload: u64,
 }
 
-/// How long verified pieces wait to be told of, so that several go out in one write.
-pub(super) const HAVE_DELAY: Duration = Duration::from_millis(100);
-
 impl Active {
     /// The torrent that `opening` found.
     pub(super) fn new(ctx: &Context<'_>, opening: &mut Opening) -> Active {
@@ -123,11 +118,10 @@ impl Active {
             spill_at: None,
             files_left: pieces_left.len(),
             pieces_left,
-            haves: Vec::new(),
-            haves_due: None,
+            news: News::default(),
             suggestions: Suggestions::new(rng.fork("suggestions")),
             super_seed: (spec.super_seed && have.is_full())
-                .then(|| SuperSeed::new(&spec.layout, &mut rng.fork("super-seed"))),
+                .then(|| SuperSeed::new(ctx.now, &spec.layout, rng.fork("super-seed"))),
             seeds_met: BTreeSet::new(),
             is_crowded: false,
             full_disk: None,
@@ -192,14 +186,13 @@ impl Active {
             self.announcer.on_complete();
         }
         ctx.notify(Notice::Complete { torrent: self.id });
-        self.flush_haves(ctx);
+        if self.super_seed.is_none() {
+            self.end_news(ctx);
+        }
         let useless: Vec<ConnectionId> =
             self.peers.iter().filter(|(_, peer)| peer.wants_nothing()).map(|(id, _)| *id).collect();
         for connection in useless {
             self.leave(ctx, connection, CloseReason::NothingToTrade);
-        }
-        if self.super_seed.is_none() {
-            self.tell_upload_only(ctx);
         }
     }
 
@@ -232,15 +225,15 @@ impl Active {
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
-        [self.sweep_at, self.haves_due, disk, self.announcer.poll_timeout(), dial].into_iter().flatten().min()
+        [self.sweep_at, self.news.due(), disk, self.announcer.poll_timeout(), dial].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         let now = ctx.now;
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.haves_due) {
-            self.flush_haves(ctx);
+        if is_due(self.news.due()) {
+            self.tell_news(ctx);
         }
         if is_due(self.retry_at()) {
             self.retry_disk(ctx);

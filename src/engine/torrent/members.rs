@@ -48,7 +48,7 @@ impl Active {
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
         self.greet(ctx, connection, &peer);
-        peer.haves_told = self.haves.len();
+        peer.news_told = self.news.end();
         let has_fast = peer.has_fast;
         self.peers.insert(connection, peer);
         // Without the fast extension a peer that has nothing says nothing.
@@ -221,16 +221,6 @@ impl Active {
         Ok(())
     }
 
-    /// Tells everybody that we want nothing more (BEP 21).
-    pub(super) fn tell_upload_only(&mut self, ctx: &mut Context<'_>) {
-        for (&connection, peer) in &mut self.peers {
-            if let Some(id) = peer.extension_ids.id_of(Extension::UploadOnly) {
-                peer.last_sent = ctx.now;
-                ctx.send(connection, Message::Extended { id, payload: [1].into() });
-            }
-        }
-    }
-
     fn on_have(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, piece: PieceIndex) -> Outcome {
         if !self.spec.layout.has_piece(piece) {
             return Err(CloseReason::Protocol("a piece that there is not"));
@@ -242,8 +232,13 @@ impl Active {
         self.picker.on_peer_has(piece);
         peer.wanted += u32::from(self.picker.is_wanted(piece));
         review_interest(ctx, connection, peer);
-        self.on_spread(ctx, connection);
-        self.part_if_both_seed(connection)
+        let outcome = self.part_if_both_seed(connection);
+        if outcome.is_err() {
+            self.on_passed_on(ctx, connection);
+        } else {
+            self.on_spread(ctx, connection);
+        }
+        outcome
     }
 
     fn on_has(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, has: Bitfield) -> Outcome {
@@ -265,8 +260,9 @@ impl Active {
             peer.has = has;
         }
         review_interest(ctx, connection, peer);
+        self.part_if_both_seed(connection)?;
         self.on_spread(ctx, connection);
-        self.part_if_both_seed(connection)
+        Ok(())
     }
 
     /// A piece became ours: who has it has one less that we want. To stay interested for nothing would hold a slot

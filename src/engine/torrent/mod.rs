@@ -9,6 +9,7 @@
 //! - `parting`: who leaves when others wait
 //! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
+//! - `news`: peers are told of pieces that became ours
 //! - `full_disk`: what waits while there is no space
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
@@ -23,6 +24,7 @@ mod conflict;
 mod discovery;
 mod full_disk;
 mod members;
+mod news;
 mod opening;
 mod parting;
 mod piece_buffer;

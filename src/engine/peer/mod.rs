@@ -78,6 +78,8 @@ pub struct PeerConnection {
     pub up: RollingRate,
     /// Useful payload that it gave, bytes.
     pub given: u64,
+    /// Payload that it took, bytes.
+    pub taken: u64,
     /// Payload that nobody asked it for, or that came twice, bytes.
     pub wasted: u64,
     /// When it joined.
@@ -138,6 +140,7 @@ impl PeerConnection {
             giving: RollingRate::new(now),
             up: RollingRate::new(now),
             given: 0,
+            taken: 0,
             wasted: 0,
             since: now,
             last_data: now,

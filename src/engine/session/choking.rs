@@ -34,7 +34,7 @@ impl Session {
         for torrent in self.torrents.values_mut() {
             torrent.add_standings(now, &mut standings);
         }
-        let Changes { choke, unchoke } = self.choker.decide(now, self.uploaded, &standings);
+        let Changes { choke, unchoke } = self.choker.decide(now, &standings);
         self.timers.set(TimerReason::Choker, self.choker.poll_timeout());
         let changes = choke.into_iter().map(|connection| (connection, true));
         for (connection, choke) in changes.chain(unchoke.into_iter().map(|connection| (connection, false))) {

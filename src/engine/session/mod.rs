@@ -46,8 +46,6 @@ pub struct Session {
     names: Names,
     wishes: Wishes,
     choker: Choker,
-    /// Payload sent so far, bytes.
-    uploaded: u64,
     /// No peer has to leave for others before this.
     next_parting: Instant,
     /// When it last went on after a sleep.
@@ -76,7 +74,6 @@ impl Session {
             names: Names::default(),
             asking: Default::default(),
             wishes: Wishes::default(),
-            uploaded: 0,
             next_parting: Instant::ZERO,
             woken_at: now,
         }
@@ -106,7 +103,6 @@ impl Session {
             }
             Input::Uploaded { connection, blocks } => {
                 if let Some(torrent) = self.connections.member_of(connection) {
-                    self.uploaded += blocks.iter().map(|block| u64::from(block.length)).sum::<u64>();
                     self.with_torrent(now, torrent, |torrent, ctx| {
                         torrent.on_uploaded(ctx, connection, &blocks);
                     });

@@ -51,6 +51,7 @@ impl Active {
             are_we_seed,
             given: peer.giving.rate(now),
             taken: peer.up.rate(now),
+            sent: peer.taken,
             since: peer.since,
             is_unchoked: !peer.am_choking,
             changed: peer.choke_changed,
@@ -194,6 +195,7 @@ impl Active {
         peer.last_data = ctx.now;
         for block in blocks {
             peer.up.add(ctx.now, block.length);
+            peer.taken += u64::from(block.length);
             self.up.add(ctx.now, block.length);
             self.totals.uploaded += u64::from(block.length);
         }

@@ -90,6 +90,8 @@ pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
 pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// Announces to one tracker are at least so far apart, whatever it allows.
 pub const ANNOUNCE_GAP_MIN: Duration = Duration::from_secs(30);
+/// What peers behind one address are given of a torrent while they wait for a slot, bytes, or one piece if it is longer.
+pub const FAST_BYTES: u64 = 4 * 1024 * 1024;
 /// Pieces that a peer may allow us while it chokes us.
 pub const ALLOWED_FAST: usize = 32;
 /// Pieces that a peer suggested and that are remembered.

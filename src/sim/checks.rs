@@ -1,7 +1,8 @@
 //! What must hold after every step, judged from outside: only by what a host was told and what it did.
 //!
 //! A session asks a peer only for blocks that the peer has and lets it ask for, no more at once than the
-//! peer takes, none twice; it is interested only in a peer that has something which it lacks; it serves only what it has and what was asked for; it claims only pieces that are
+//! peer takes, none twice; it is interested only in a peer that has something which it lacks; it serves only what it has and what was asked for, and
+//! answers each request once; it claims only pieces that are
 //! verified and written.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +119,11 @@ impl Watch {
                     blocks.iter().for_each(|block| seen.on_uploaded(*block));
                 }
             }
+            Input::Retracted { connection, blocks } => {
+                if let Some(seen) = self.connections.get_mut(connection) {
+                    blocks.iter().for_each(|block| seen.on_retracted(*block));
+                }
+            }
             _ => {}
         }
     }
@@ -141,9 +147,6 @@ impl Watch {
             Action::Upload { connection, blocks, .. } => self
                 .seen(*connection)
                 .and_then(|seen| blocks.iter().try_for_each(|block| seen.on_upload(*block, disk.right()))),
-            Action::Retract { connection, blocks } => {
-                self.seen(*connection).map(|seen| blocks.iter().for_each(|block| seen.on_retract(*block)))
-            }
             _ => Ok(()),
         };
         self.faults.extend(fault.err());
@@ -243,7 +246,13 @@ impl Seen {
             Message::Cancel(request) => {
                 self.asked.remove(&(request.piece, request.begin));
             }
-            Message::Reject(request) => self.forget(*request),
+            Message::Reject(request) => {
+                let wanted = self.wanted.get(&key(*request)).copied().unwrap_or_default();
+                self.forget(*request);
+                if wanted.asked + wanted.cancelled <= wanted.uploading {
+                    return Err(format!("rejects {request:?}, which it sends or has answered"));
+                }
+            }
             Message::Interested => self.is_interested = true,
             Message::NotInterested => self.is_interested = false,
             Message::Choke if !self.is_fast() => self.wanted.clear(),
@@ -271,7 +280,7 @@ impl Seen {
         }
         let wanted = self.wanted.entry(key(block)).or_default();
         wanted.uploading += 1;
-        if wanted.uploading > wanted.asked {
+        if wanted.uploading > wanted.asked + wanted.cancelled {
             return Err(format!("serves {block:?}, which nobody asked for"));
         }
         Ok(())
@@ -297,7 +306,7 @@ impl Seen {
         self.forget(block);
     }
 
-    fn on_retract(&mut self, block: BlockRequest) {
+    fn on_retracted(&mut self, block: BlockRequest) {
         if let Some(wanted) = self.wanted.get_mut(&key(block)) {
             wanted.uploading = wanted.uploading.saturating_sub(1);
         }

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use super::Standing;
-use crate::engine::input::ConnectionId;
 use crate::base::time::{Duration, Instant};
+use crate::engine::input::ConnectionId;
 use crate::engine::settings::Slots;
 
 /// Fewest and most slots, when they follow the uplink.

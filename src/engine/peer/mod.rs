@@ -7,6 +7,7 @@
 pub mod allowed_fast;
 mod pipeline;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::input::Origin;
@@ -55,13 +56,15 @@ pub struct PeerConnection {
     /// What we have asked for.
     pub requests: RequestPipeline,
     /// Requests of its that are being answered, in order.
-    pub uploading: Vec<BlockRequest>,
+    pub uploading: VecDeque<BlockRequest>,
     /// How many of these, from the first, have been handed on to be read and sent.
     pub uploads_begun: usize,
     /// Pieces that it serves us even while it chokes us.
     pub allowed_fast: Vec<PieceIndex>,
-    /// Pieces that we serve it even while we choke it, and how many more blocks of each.
-    pub fast_offers: Vec<(PieceIndex, u32)>,
+    /// Requests that it has taken back in this turn.
+    pub cancelled: BTreeSet<BlockRequest>,
+    /// Pieces that we serve it even while we choke it, within bounds.
+    pub fast_offers: Vec<PieceIndex>,
     /// Pieces that we suggested to it and that it has not begun.
     pub suggested: Vec<PieceIndex>,
     /// By which numbers it wants extensions to be addressed.
@@ -128,9 +131,10 @@ impl PeerConnection {
             peer_interested: false,
             is_upload_only: false,
             requests: RequestPipeline::new(now),
-            uploading: Vec::new(),
+            uploading: VecDeque::new(),
             uploads_begun: 0,
             allowed_fast: Vec::new(),
+            cancelled: BTreeSet::new(),
             fast_offers: Vec::new(),
             suggested: Vec::new(),
             extension_ids: ExtensionIds::default(),
@@ -192,22 +196,6 @@ impl PeerConnection {
     /// Whether it will never want anything.
     pub fn wants_nothing(&self) -> bool {
         self.is_upload_only || self.is_seed()
-    }
-
-    /// Whether `request` is for a piece that it is offered while choked; one block less of it is left then.
-    pub fn take_fast_offer(&mut self, request: BlockRequest) -> bool {
-        let offer = self.fast_offers.iter_mut().find(|(piece, left)| *piece == request.piece && *left > 0);
-        offer.map(|(_, left)| *left -= 1).is_some()
-    }
-
-    /// Takes back the requests that choking voids, and gives them: all but those for pieces that it was
-    /// offered even while choked.
-    pub fn void_uploads(&mut self) -> Vec<BlockRequest> {
-        let offers = &self.fast_offers;
-        let is_offered = |request: &BlockRequest| offers.iter().any(|(piece, _)| *piece == request.piece);
-        let begun = self.uploading.iter().take(self.uploads_begun);
-        self.uploads_begun = begun.filter(|request| is_offered(request)).count();
-        self.uploading.extract_if(.., |request| !is_offered(request)).collect()
     }
 
     /// Whether it may be asked for something at all.

@@ -108,6 +108,13 @@ impl Session {
                     });
                 }
             }
+            Input::Retracted { connection, blocks } => {
+                if let Some(torrent) = self.connections.member_of(connection) {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_retracted(ctx, connection, &blocks);
+                    });
+                }
+            }
             Input::Moved { connection, direction, bytes } => {
                 self.bandwidth.on_moved(now, connection, direction, bytes);
                 self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Context;
+use super::fast_offers::FastTakers;
 use super::full_disk::FullDisk;
 use super::news::News;
 use super::opening::Opening;
@@ -48,6 +49,7 @@ pub(super) struct Active {
     pub(super) files_left: usize,
     pub(super) news: News,
     pub(super) suggestions: Suggestions,
+    pub(super) fast_takers: FastTakers,
     /// While we pretend to have only what each peer is shown.
     pub(super) super_seed: Option<SuperSeed>,
     /// Where peers said that they had everything, by subscriber: each may say so on many connections.
@@ -120,6 +122,7 @@ impl Active {
             pieces_left,
             news: News::default(),
             suggestions: Suggestions::new(rng.fork("suggestions")),
+            fast_takers: FastTakers::default(),
             super_seed: (spec.super_seed && have.is_full())
                 .then(|| SuperSeed::new(ctx.now, &spec.layout, rng.fork("super-seed"))),
             seeds_met: BTreeSet::new(),
@@ -225,7 +228,10 @@ impl Active {
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
-        [self.sweep_at, self.news.due(), disk, self.announcer.poll_timeout(), dial].into_iter().flatten().min()
+        [self.sweep_at, self.news.due(), disk, self.announcer.poll_timeout(), dial]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due.

@@ -11,7 +11,7 @@
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `news`: peers are told of pieces that became ours
 //! - `full_disk`: what waits while there is no space
-//! - `uploads`: who is served
+//! - `uploads`: who is served, `fast_offers`: what those get who are not
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
 //! - `recovery`: the network comes back, or the program does
@@ -22,6 +22,7 @@
 mod active;
 mod conflict;
 mod discovery;
+mod fast_offers;
 mod full_disk;
 mod members;
 mod news;
@@ -217,6 +218,18 @@ impl Torrent {
     ) {
         if let State::Active(active) = &mut self.state {
             active.on_uploaded(ctx, connection, blocks);
+        }
+    }
+
+    /// Blocks that were taken back will not go out to a member.
+    pub(super) fn on_retracted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+    ) {
+        if let State::Active(active) = &mut self.state {
+            active.on_retracted(ctx, connection, blocks);
         }
     }
 

@@ -98,12 +98,12 @@ pub const ALLOWED_FAST: usize = 32;
 pub const SUGGESTED: usize = 16;
 /// Impossible requests of a peer before it is closed.
 pub const BAD_REQUESTS: u32 = 300;
-/// Changes of choking and interest that a peer may make between two sweeps.
+/// Changes of choking and interest that a peer may make within [`FLOOD_WINDOW`].
 pub const STATE_CHANGES: u32 = 1_000;
-/// Messages that a peer may send in vain within [`IDLE_TALK_WINDOW`].
+/// Messages that a peer may send in vain within [`FLOOD_WINDOW`].
 pub const IDLE_TALK: u32 = 10_000;
-/// How long messages that brought nothing are counted.
-pub const IDLE_TALK_WINDOW: Duration = Duration::from_secs(10);
+/// How long changes, and messages that brought nothing, are counted before it begins anew.
+pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 /// Messages that may wait for a peer to read them, bytes.
 pub const UNREAD: usize = 512 * 1024;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.

@@ -99,11 +99,27 @@ pub struct PeerConnection {
     pub news_told: usize,
     /// Requests refused as impossible.
     pub bad_requests: u32,
-    /// Messages that brought nothing, since `idle_talk_since`.
-    idle_talk: u32,
-    idle_talk_since: Instant,
-    /// Times it choked or unchoked us, or changed its interest, since the flood count was cleared.
-    pub state_changes: u32,
+    /// Messages that brought nothing.
+    idle_talk: Flood,
+    /// Times it choked or unchoked us, or changed its interest.
+    state_changes: Flood,
+}
+
+/// How often a peer did something in the present window of time.
+#[derive(Debug)]
+struct Flood {
+    count: u32,
+    since: Instant,
+}
+
+impl Flood {
+    fn count(&mut self, now: Instant) -> u32 {
+        if now.since(self.since) >= limit::FLOOD_WINDOW {
+            *self = Flood { count: 0, since: now };
+        }
+        self.count += 1;
+        self.count
+    }
 }
 
 impl PeerConnection {
@@ -153,9 +169,8 @@ impl PeerConnection {
             last_sent: now,
             news_told: 0,
             bad_requests: 0,
-            idle_talk: 0,
-            idle_talk_since: now,
-            state_changes: 0,
+            idle_talk: Flood { count: 0, since: now },
+            state_changes: Flood { count: 0, since: now },
         }
     }
 
@@ -186,11 +201,13 @@ impl PeerConnection {
     /// nothing else in mind.
     #[must_use]
     pub fn count_idle_talk(&mut self, now: Instant) -> bool {
-        if now.since(self.idle_talk_since) >= limit::IDLE_TALK_WINDOW {
-            (self.idle_talk, self.idle_talk_since) = (0, now);
-        }
-        self.idle_talk += 1;
-        self.idle_talk <= limit::IDLE_TALK
+        self.idle_talk.count(now) <= limit::IDLE_TALK
+    }
+
+    /// Counts a change of choking or interest. False when there are so many of them that it can mean nothing.
+    #[must_use]
+    pub fn count_state_change(&mut self, now: Instant) -> bool {
+        self.state_changes.count(now) <= limit::STATE_CHANGES
     }
 
     /// Whether it will never want anything.

@@ -5,14 +5,11 @@
 //! all of their peers, and each torrent does what it says.
 
 use super::Session;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::engine::choker::{Changes, Standing};
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
 use crate::engine::timers::TimerReason;
-
-/// Between two peers that give way to others.
-const PARTING_GAP: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Grants what torrents wished for while the input was dealt with.
@@ -47,10 +44,9 @@ impl Session {
     /// Has the least useful peer of all torrents leave, if there is one that may be asked to and the last one is
     /// long enough ago. Says whether.
     pub(super) fn make_room(&mut self, now: Instant) -> bool {
-        if now < self.next_parting {
+        if !self.parting_gate.pass(now) {
             return false;
         }
-        self.next_parting = now + PARTING_GAP;
         let least = |(id, torrent): (&TorrentId, &crate::engine::torrent::Torrent)| {
             torrent.least_useful(now).map(|(rank, connection)| (rank, connection, *id))
         };

@@ -22,7 +22,7 @@ use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
 use super::snapshot::{Detail, SessionSnapshot, StallReason, TorrentSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent, Wishes};
+use super::torrent::{Asking, Context, DialEnd, Names, PartingGate, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
@@ -46,8 +46,7 @@ pub struct Session {
     names: Names,
     wishes: Wishes,
     choker: Choker,
-    /// No peer has to leave for others before this.
-    next_parting: Instant,
+    parting_gate: PartingGate,
     /// When it last went on after a sleep.
     woken_at: Instant,
     bandwidth: Bandwidth,
@@ -74,7 +73,7 @@ impl Session {
             names: Names::default(),
             asking: Default::default(),
             wishes: Wishes::default(),
-            next_parting: Instant::ZERO,
+            parting_gate: PartingGate::new(),
             woken_at: now,
         }
     }

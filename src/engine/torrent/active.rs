@@ -8,6 +8,7 @@ use super::fast_offers::FastTakers;
 use super::full_disk::FullDisk;
 use super::news::News;
 use super::opening::Opening;
+use super::parting::PartingGate;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
 use super::super_seed::SuperSeed;
@@ -18,7 +19,7 @@ use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::DiskJob;
+use crate::engine::disk_job::{DiskError, DiskJob};
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -69,8 +70,9 @@ pub(super) struct Active {
     pub(super) dials_out: usize,
     /// No dial before this: there was no room for one.
     pub(super) dial_after: Instant,
-    /// No peer has to leave for others before this.
-    pub(super) next_parting: Instant,
+    pub(super) parting_gate: PartingGate,
+    /// Why it cannot go on, while the trackers are told.
+    pub(super) failure: Option<DiskError>,
     is_complete: bool,
     is_stopping: bool,
 }
@@ -81,6 +83,8 @@ pub(super) struct Totals {
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
     pub(super) wasted: u64,
+    /// Of pieces that were not right.
+    pub(super) corrupt: u64,
     /// Of pieces verified and written, pad files not counted.
     pub(super) verified: u64,
     /// Of all files but pad files.
@@ -137,7 +141,8 @@ impl Active {
             sweep_at: None,
             dials_out: 0,
             dial_after: Instant::ZERO,
-            next_parting: Instant::ZERO,
+            parting_gate: PartingGate::new(),
+            failure: None,
             is_complete: false,
             is_stopping: false,
             spec,
@@ -201,6 +206,9 @@ impl Active {
 
     /// Stops trading: requests nothing, closes every connection, tells the trackers.
     pub(super) fn stop(&mut self, ctx: &mut Context<'_>) {
+        if self.failure.is_some() {
+            return;
+        }
         self.is_stopping = true;
         self.full_disk = None;
         self.submit_all(ctx);
@@ -209,14 +217,23 @@ impl Active {
         self.pump_tracker(ctx);
     }
 
-    /// Whether nothing is left to do after a stop.
+    /// The disk has refused, and it will not be asked again: closes every connection and tells the trackers.
+    pub(super) fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
+        self.failure = Some(error);
+        self.is_stopping = true;
+        self.close_all(ctx, CloseReason::Stopped);
+        self.announcer.stop(ctx.now);
+        self.pump_tracker(ctx);
+    }
+
+    /// Whether nothing is left to do after a stop or a failure.
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopping
             && self.announcer.is_idle_after_stop()
-            && !self.buffers.values().any(PieceBuffer::is_out)
+            && (self.failure.is_some() || !self.buffers.values().any(PieceBuffer::is_out))
     }
 
-    pub(super) fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
+    fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
         let all: Vec<ConnectionId> = self.peers.keys().copied().collect();
         for connection in all {
             self.leave(ctx, connection, reason);
@@ -225,6 +242,9 @@ impl Active {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.failure.is_some() {
+            return self.announcer.poll_timeout();
+        }
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
@@ -236,6 +256,9 @@ impl Active {
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.failure.is_some() {
+            return self.pump_tracker(ctx);
+        }
         let now = ctx.now;
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.news.due()) {

@@ -141,12 +141,15 @@ impl Active {
                     .map_err(|_| CloseReason::Protocol("a bitfield of the wrong size"))?;
                 self.on_has(ctx, connection, has)
             }
+            // Both may be said without end, and are costly to compare.
+            Message::HaveAll if peer.has_spoken && peer.is_seed() => self.on_idle_talk(ctx, connection),
+            Message::HaveNone if peer.has_spoken => self.on_idle_talk(ctx, connection),
             Message::HaveAll => self.on_has(ctx, connection, Bitfield::full(self.spec.layout.piece_count())),
             Message::HaveNone => {
                 self.on_has(ctx, connection, Bitfield::empty(self.spec.layout.piece_count()))
             }
             Message::Choke => self.on_choke(ctx, connection),
-            Message::Unchoke => count_change(peer).map(|()| peer.peer_choking = false),
+            Message::Unchoke => count_change(ctx, peer).map(|()| peer.peer_choking = false),
             Message::Interested => self.on_interested(ctx, connection),
             Message::NotInterested => self.on_not_interested(ctx, connection),
             Message::Request(request) => self.on_request(ctx, connection, request),
@@ -335,12 +338,9 @@ fn review_interest(ctx: &mut Context<'_>, connection: ConnectionId, peer: &mut P
 }
 
 /// Counts a change of choking or interest: a peer that does nothing else is closed.
-pub(super) fn count_change(peer: &mut PeerConnection) -> Outcome {
-    peer.state_changes += 1;
-    if peer.state_changes > limit::STATE_CHANGES {
-        return Err(CloseReason::Protocol("it changes its mind too often"));
-    }
-    Ok(())
+pub(super) fn count_change(ctx: &Context<'_>, peer: &mut PeerConnection) -> Outcome {
+    let is_normal = peer.count_state_change(ctx.now);
+    if is_normal { Ok(()) } else { Err(CloseReason::Protocol("it changes its mind too often")) }
 }
 
 fn is_fast(message: &Message) -> bool {

@@ -59,6 +59,7 @@ use crate::wire::peer::{Handshake, Message};
 
 use active::Active;
 use opening::{Opening, Step};
+pub(super) use parting::PartingGate;
 pub(super) use request_budget::Asking;
 
 /// What a torrent may use of its session while it handles something.
@@ -346,6 +347,7 @@ impl Torrent {
                 }
                 Step::Failed(error) => Some(error),
             },
+            State::Active(active) if active.failure.is_some() => None,
             State::Active(active) => active.on_disk_finished(ctx, result).err(),
             State::Ended(_) => None,
         };
@@ -429,18 +431,25 @@ impl Torrent {
     }
 
     fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
-        if let State::Active(active) = &mut self.state {
-            active.close_all(ctx, CloseReason::Stopped);
+        match &mut self.state {
+            State::Active(active) => active.fail(ctx, error),
+            State::Opening(_) | State::Ended(_) => self.end_failed(ctx, error),
         }
+    }
+
+    fn end_failed(&mut self, ctx: &mut Context<'_>, error: DiskError) {
         let failure = TorrentFailure::Disk(error);
         self.end(ctx, Phase::Failed, Notice::Failed { torrent: self.id, failure });
     }
 
     fn end_if_stopped(&mut self, ctx: &mut Context<'_>) {
-        if let State::Active(active) = &self.state
-            && active.is_stopped()
-        {
-            self.end(ctx, Phase::Stopped, Notice::Stopped { torrent: self.id });
+        let State::Active(active) = &mut self.state else { return };
+        if !active.is_stopped() {
+            return;
+        }
+        match active.failure.take() {
+            Some(error) => self.end_failed(ctx, error),
+            None => self.end(ctx, Phase::Stopped, Notice::Stopped { torrent: self.id }),
         }
     }
 

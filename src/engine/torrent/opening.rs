@@ -39,6 +39,8 @@ pub(super) struct Opening {
     /// Peers named by people meanwhile.
     peers: Vec<SocketAddr>,
     have: Bitfield,
+    /// Payload of these, bytes.
+    verified: u64,
     /// Blocks of unfinished pieces that are on disk.
     written: Vec<(PieceIndex, Vec<bool>)>,
     is_checking: bool,
@@ -62,6 +64,7 @@ impl Opening {
             rng,
             peers: Vec::new(),
             have: none.clone(),
+            verified: 0,
             written: Vec::new(),
             is_checking: false,
             unsure: none,
@@ -115,6 +118,7 @@ impl Opening {
             }
             DiskResult::Opened { result: Ok(Existing::Known(known)), .. } => {
                 self.have = known.have;
+                self.verified = self.have.iter().map(|piece| self.spec.payload_of(piece)).sum();
                 self.written = known.written;
                 self.begin_check(known.unsure);
             }
@@ -122,7 +126,9 @@ impl Opening {
                 self.jobs_out -= 1;
                 self.done += pieces.end - pieces.start;
                 for piece in good {
-                    self.have.insert(piece);
+                    if self.have.insert(piece) {
+                        self.verified += self.spec.payload_of(piece);
+                    }
                 }
             }
             DiskResult::UnprovenFound { result: Ok(unproven), .. } => {
@@ -147,6 +153,7 @@ impl Opening {
     fn forget_disk(&mut self) {
         let none = Bitfield::empty(self.spec.layout.piece_count());
         (self.have, self.unsure) = (none.clone(), none);
+        self.verified = 0;
         self.written = Vec::new();
         self.is_checking = false;
         (self.to_check, self.next, self.done) = (0, 0, 0);
@@ -186,7 +193,7 @@ impl Opening {
             torrent: self.id,
             phase,
             total: self.spec.payload(),
-            verified: self.have.iter().map(|piece| self.spec.payload_of(piece)).sum(),
+            verified: self.verified,
             partial: 0,
             pieces: (pieces, self.have.count()),
             downloaded: 0,

@@ -153,7 +153,7 @@ impl Active {
     /// from then on a piece's blocks are as soon as a run's worth of them waits, wherever they lie.
     pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
         self.is_crowded = crowded;
-        if crowded && self.full_disk.is_none() {
+        if crowded && self.full_disk.is_none() && self.failure.is_none() {
             self.submit_all(ctx);
         }
     }
@@ -231,7 +231,9 @@ impl Active {
         senders: &[Option<SocketAddr>],
     ) {
         ctx.notify(Notice::PieceFailed { torrent: self.id, piece });
-        self.totals.wasted += u64::from(self.spec.layout.piece_len(piece));
+        let bytes = u64::from(self.spec.layout.piece_len(piece));
+        self.totals.wasted += bytes;
+        self.totals.corrupt += bytes;
         self.picker.mark_failed(piece);
         for guilty in self.smart_ban.on_failed(piece, digests, senders) {
             self.ban(ctx, guilty, "it sent bad data");

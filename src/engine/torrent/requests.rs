@@ -90,7 +90,7 @@ impl Active {
     /// with it each is rejected by itself.
     pub(super) fn on_choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_choking = true;
         if !peer.has_fast {
             peer.requests.clear();
@@ -156,7 +156,6 @@ impl Active {
         }
         let (mut next, mut silent, mut late) = (Instant::FAR, Vec::new(), Vec::new());
         for (&connection, peer) in &mut self.peers {
-            peer.state_changes = 0;
             peer.requests.end_pause();
             let silent_at = peer.last_received + ctx.settings.peer_timeout;
             if silent_at <= ctx.now {

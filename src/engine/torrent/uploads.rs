@@ -16,7 +16,7 @@ impl Active {
     /// A peer wants something of ours: it gets a free slot, or waits for one.
     pub(super) fn on_interested(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_interested = true;
         if peer.am_choking {
             ctx.wishes.rechoke = true;
@@ -28,7 +28,7 @@ impl Active {
     /// A peer wants nothing any more: its slot is for whoever waits.
     pub(super) fn on_not_interested(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_interested = false;
         ctx.wishes.rechoke = true;
         Ok(())

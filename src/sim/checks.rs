@@ -87,8 +87,12 @@ impl Watch {
         self.connections.values().map(|seen| seen.asked.len()).sum()
     }
 
-    /// What must hold when the session has done all that follows from an input.
+    /// What must hold when the session has done all that follows from an input. What is being written is right
+    /// before the session knows it.
     pub(super) fn on_settled(&mut self, disk: &VirtualDisk) {
+        if disk.is_busy() {
+            return;
+        }
         for (connection, seen) in &self.connections {
             if seen.is_interested && !seen.is_over && !seen.has.has_beyond(disk.right()) {
                 self.faults.push(format!("is interested in {connection:?}, which has nothing new"));

@@ -2,10 +2,11 @@
 
 use btget::base::time::Duration;
 use btget::engine::notice::Notice;
+use btget::engine::order::Order;
 use btget::engine::snapshot::Detail;
 use btget::sim::scenario::{Scenario, Swarm};
 use btget::sim::tracker::TrackerMode;
-use btget::sim::world::HostId;
+use btget::sim::world::{HostId, TORRENT};
 use btget::wire::peer::Message;
 
 use crate::puppet::{FAST, Puppet};
@@ -50,12 +51,9 @@ fn whoever_says_that_it_has_everything_is_one_seed_however_often_it_comes() {
     }
     assert!(connections(&swarm, seed) >= 5);
     assert_eq!(swarm_seeds(&swarm, seed), 1);
-    // Another seed is the second, and one that fetches it from them the third.
-    for host in [other, swarm.leechers[0]] {
-        let addresses = vec![address];
-        let order = btget::engine::order::Order::AddPeers { torrent: btget::sim::world::TORRENT, addresses };
-        swarm.world.order(host, order);
-    }
+    // Another seed is the second, and one that fetches it from us the third.
+    let addresses = vec![swarm.world.address(other), swarm.world.address(swarm.leechers[0])];
+    swarm.world.order(seed, Order::AddPeers { torrent: TORRENT, addresses });
     swarm.world.run_for(MINUTE);
     assert_eq!(swarm_seeds(&swarm, seed), 3);
 }

@@ -185,8 +185,9 @@ fn newcomers_are_three_times_as_likely_to_be_tried() {
         peers.all[..4].iter_mut().for_each(|peer| peer.given = ByteRate(1000));
         peers.decide();
         peers.run(31);
-        // Of two that wait at the next change, one has come since the last.
-        let (old, new) = (peers.all[5], ConnectionId(100));
+        // Of two that wait at the next change, one has come since the last, in place of one that waits.
+        let waiting = peers.all.iter().find(|peer| !peer.is_unchoked);
+        let (old, new) = (*waiting.unwrap(), ConnectionId(100));
         peers.all.push(Standing { connection: new, since: at(peers.now), is_unchoked: false, ..old });
         peers.all.push(Standing { connection: ConnectionId(101), is_unchoked: false, ..old });
         peers.all.retain(|peer| peer.connection != old.connection);

@@ -76,6 +76,7 @@ impl Bench {
                 DiskJob::FinishFile { torrent, file } => {
                     DiskResult::FileFinished { torrent, file, result: Ok(()) }
                 }
+                DiskJob::Remember { torrent, .. } => DiskResult::Remembered { torrent },
                 DiskJob::Check { .. }
                 | DiskJob::OpenElsewhere { .. }
                 | DiskJob::FindUnproven { .. }

@@ -1,9 +1,23 @@
-//! How local an address is, and which sources may name it.
+//! Addresses as bytes, how local they are, and which sources may name them.
 //!
 //! One rule: an address may not be more local than its source. A tracker far away has no business to make
 //! us dial our own machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Which families of addresses are in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+impl Families {
+    /// Both.
+    pub const BOTH: Families = Families { v4: true, v6: true };
+}
 
 /// How far an address reaches, the most local first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -66,6 +80,20 @@ pub fn may_dial(address: SocketAddr, source: Reach) -> bool {
         && Reach::of(address.ip()).is_some_and(|reach| reach >= Reach::Private || reach >= source)
 }
 
+/// The address of 4 or 16 bytes. An IPv4 address written as an IPv6 one is the former: it is dialled as such.
+pub fn ip_from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).map(|octets| IpAddr::from(octets).to_canonical()).ok())
+}
+
+/// The 4 or 16 bytes of an address.
+pub fn ip_to_bytes(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +105,17 @@ mod tests {
         assert_ne!(subscriber("192.0.2.1"), subscriber("192.0.2.2"));
         assert_eq!(subscriber("2001:db8::1"), subscriber("2001:db8::ffff:1"));
         assert_ne!(subscriber("2001:db8::1"), subscriber("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn an_address_is_its_bytes_and_one_in_clothes_of_ipv6_is_of_ipv4() {
+        for text in ["1.2.3.4", "2001:db8::7"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(ip_from_bytes(&ip_to_bytes(address)), Some(address));
+        }
+        let mapped: IpAddr = "::ffff:1.2.3.4".parse().unwrap();
+        assert_eq!(ip_from_bytes(&ip_to_bytes(mapped)), Some(mapped.to_canonical()));
+        assert_eq!(ip_from_bytes(b"12345"), None);
     }
 
     #[test]

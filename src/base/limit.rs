@@ -82,6 +82,8 @@ pub const TRACKED_PEERS: usize = 100_000;
 pub const TOLD_PEERS: usize = 200;
 /// HTTP requests under way at once.
 pub const HTTP_REQUESTS: usize = 50;
+/// Torrent files fetched from their URLs at once: each may be as long as [`TORRENT_FILE`].
+pub const TORRENT_FETCHES: usize = 8;
 /// Redirects followed.
 pub const REDIRECTS: usize = 5;
 /// An announce interval is taken to be at least this.
@@ -106,12 +108,22 @@ pub const IDLE_TALK: u32 = 10_000;
 pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 /// Messages that may wait for a peer to read them, bytes.
 pub const UNREAD: usize = 512 * 1024;
+/// Blocks that are read for a peer at a time and leave in one call, 512 KiB: half a processor's own cache.
+pub const LONG_ROW: usize = 32;
+/// The same while rows of [`LONG_ROWS`] bytes wait to be sent: what one peer that does not read can hold then.
+pub const SHORT_ROW: usize = 8;
+/// Payload that is read and waits to be sent, bytes, from which on no more is read than has to be: 16 long rows.
+pub const LONG_ROWS: usize = 8 * 1024 * 1024;
+/// Rows of blocks that are kept for others who want the same, 4 MiB.
+pub const HOT_ROWS: usize = 8;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
 /// A tracker that refuses may put us off for at most this long.
 pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Other names that are tried for a download whose place is somebody else's.
 pub const OTHER_NAMES: u32 = 1_000;
+/// Complaints that are remembered in a run, so that each is made once; more are not made.
+pub const COMPLAINTS: usize = 1_000;
 /// Notices that may be dropped and wait for somebody to take them.
 pub const NOTICES: usize = 1_000;
 /// A file of the state folder, bytes.

@@ -18,7 +18,8 @@ pub struct Env {
     pub stdout: Box<dyn Write + Send>,
     /// For everything else.
     pub stderr: Box<dyn Write + Send>,
-    /// Whether standard error is a terminal that can redraw and color. Bars are then drawn on the process's own standard error.
+    /// Whether standard error is a terminal that can redraw and color. Bars are then drawn on the process's own
+    /// standard error.
     pub stderr_is_terminal: bool,
     /// Whether the person wants no color anywhere (`NO_COLOR`).
     pub no_color: bool,

@@ -33,7 +33,6 @@ impl CliError {
     pub fn cannot_start(code: ExitCode, why: &dyn fmt::Display, error: &io::Error) -> CliError {
         let refused = CliError::new(code, format!("cannot start: {why}"));
         match error.raw_os_error() {
-            #[cfg(unix)]
             Some(number) if number == rustix::io::Errno::MFILE.raw_os_error() => {
                 refused.with_hint("more files have to be open than is allowed: see ulimit -n")
             }

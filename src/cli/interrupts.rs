@@ -107,12 +107,9 @@ impl Interrupts {
 
 /// Stops this process, all threads of it, until somebody has it continue.
 pub fn pause() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Signal, getpid, kill_process};
-        // It cannot fail: a process may send itself what it likes.
-        let _ = kill_process(getpid(), Signal::STOP);
-    }
+    use rustix::process::{Signal, getpid, kill_process};
+    // It cannot fail: a process may send itself what it likes.
+    let _ = kill_process(getpid(), Signal::STOP);
 }
 
 /// Tells what is heard, for ever, and ends the process when it does not end by itself.
@@ -152,7 +149,6 @@ fn exit(code: &AtomicU8, of_signal: ExitCode) {
     std::process::exit(code.into());
 }
 
-#[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -161,7 +157,6 @@ struct Signals {
     pause: tokio::signal::unix::Signal,
 }
 
-#[cfg(unix)]
 impl Signals {
     fn register() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -182,22 +177,5 @@ impl Signals {
             _ = self.status.recv() => Interrupt::Status,
             _ = self.pause.recv() => Interrupt::Pause,
         }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn register() -> io::Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) -> Interrupt {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        Interrupt::Stop(ExitCode::Interrupted)
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::args::value::HostPort;
 use super::args::{AllocateChoice, ConflictChoice, DownloadArgs, Family, GivingUp, Seeding, SyncChoice};
 use super::error::CliError;
+use crate::base::address::Families;
 use crate::base::rate::ByteRate;
 use crate::engine;
 use crate::engine::settings::Limits;
 use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
+use crate::runtime::disk::{Allocate, OnConflict, SyncPolicy, Target};
 
 /// Everything that one run of downloads goes by.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Settings {
         let family = args.network.family();
         let (v4, v6) = (family != Family::V6, family != Family::V4);
         let mut engine = engine::settings::Settings {
-            families: (v4, v6),
+            families: Families { v4, v6 },
             memory: args.limits.memory,
             slots: args.limits.slots,
             limits: Limits { down: limit(args.limits.limit_down), up: limit(args.limits.limit_up) },
@@ -66,8 +67,8 @@ impl Settings {
                 check_threads: args.limits.check_threads.0,
                 state: state_folder(args, dir, state_home),
                 sync: match args.place.sync {
-                    SyncChoice::None => Sync::None,
-                    SyncChoice::End => Sync::End,
+                    SyncChoice::None => SyncPolicy::None,
+                    SyncChoice::End => SyncPolicy::End,
                 },
                 engine,
             },
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(client.ports, Some(7000..=7010));
         assert_eq!(
             (client.listen.v4, client.listen.v6, client.engine.families),
-            (true, false, (true, false))
+            (true, false, Families { v4: true, v6: false })
         );
         assert_eq!((client.engine.memory, client.check_threads), (8 << 20, Some(1)));
         assert_eq!(client.engine.limits, Limits { down: Some(ByteRate(1 << 20)), up: None });
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(state(&["--state-dir", "s"]), Some(PathBuf::from("/here/s")));
         assert_eq!(state(&["--state-dir", "s", "--no-state"]), None);
         assert_eq!(state(&["--no-state", "--state-dir", "/s"]), Some(PathBuf::from("/s")));
-        assert_eq!(settings(&["--sync", "end"], 1).unwrap().client.sync, Sync::End);
+        assert_eq!(settings(&["--sync", "end"], 1).unwrap().client.sync, SyncPolicy::End);
     }
 
     #[test]

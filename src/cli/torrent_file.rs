@@ -5,11 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::base::limit;
 use crate::cli::output::escape::escape_bytes;
 use crate::metainfo::{Metainfo, MetainfoError};
+use crate::runtime::disk::special_file::{NAMED_PIPE, what_is};
 
 /// Why a torrent could not be read. Texts name the input, escaped.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum TorrentFileError {
         source: io::Error,
     },
     /// A directory, pipe, socket or device.
-    #[error("{input}: is {kind}, not a torrent file")]
+    #[error("{input}: is {kind}{}, not a torrent file", pipe_hint(kind))]
     NotAFile {
         /// The path as given.
         input: String,
@@ -46,6 +48,10 @@ pub enum TorrentFileError {
     },
 }
 
+fn pipe_hint(kind: &str) -> &'static str {
+    if kind == NAMED_PIPE { " (give `-` to read standard input)" } else { "" }
+}
+
 /// The torrent in the file at `path`.
 pub fn load(path: &Path) -> Result<Metainfo, TorrentFileError> {
     parse(&read(path)?, &shown(path))
@@ -63,7 +69,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, TorrentFileError> {
     let file = open(path).map_err(io_error)?;
     let metadata = file.metadata().map_err(io_error)?;
     if !metadata.is_file() {
-        return Err(TorrentFileError::NotAFile { input, kind: kind(metadata.file_type()) });
+        return Err(TorrentFileError::NotAFile { input, kind: what_is(&metadata) });
     }
     if metadata.len() > limit::TORRENT_FILE {
         return Err(TorrentFileError::TooLarge { input });
@@ -109,29 +115,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Opens without waiting: a pipe without a writer would block for ever.
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        options.custom_flags(flags.bits() as i32);
-    }
-    options.open(path)
-}
-
-fn kind(file_type: std::fs::FileType) -> &'static str {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt as _;
-        if file_type.is_fifo() {
-            return "a pipe (give `-` to read standard input)";
-        }
-        if file_type.is_char_device() || file_type.is_block_device() {
-            return "a device";
-        }
-    }
-    if file_type.is_dir() { "a directory" } else { "a special file" }
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
 }
 
 /// The path as messages show it.
@@ -153,18 +138,17 @@ mod tests {
         let huge = File::create(at("huge")).unwrap();
         huge.set_len(10 << 30).unwrap();
         assert!(matches!(read(&at("huge")), Err(TorrentFileError::TooLarge { .. })));
-        assert!(matches!(read(folder.path()), Err(TorrentFileError::NotAFile { kind: "a directory", .. })));
+        assert!(matches!(read(folder.path()), Err(TorrentFileError::NotAFile { kind: "a folder", .. })));
         let missing = read(&at("missing\x1b")).unwrap_err().to_string();
         assert!(missing.contains("missing\\x1b: No such file"), "{missing}");
     }
 
     #[test]
-    #[cfg(unix)]
     fn a_pipe_or_a_device_is_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-        assert!(read(&pipe).unwrap_err().to_string().contains("is a pipe"));
+        assert!(read(&pipe).unwrap_err().to_string().contains("is a named pipe"));
         assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("is a device"));
     }
 

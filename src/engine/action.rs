@@ -43,6 +43,13 @@ pub enum Action {
         /// Which, in order.
         pieces: Arc<[PieceIndex]>,
     },
+    /// A connection belongs to a torrent of so many pieces from here on: no peer has more to tell of.
+    Expect {
+        /// Which connection.
+        connection: ConnectionId,
+        /// How many pieces there are.
+        pieces: u32,
+    },
     /// From here on, so many more bytes may move; each that does is told by `Moved`. [`u64::MAX`] lifts the limit, and
     /// nothing more is told. To the peer, only blocks wait for it: messages go at once and count.
     Allow {

@@ -53,6 +53,13 @@ pub enum DiskJob {
         /// Which.
         torrent: TorrentId,
     },
+    /// Add this to what is remembered of all runs.
+    Remember {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// What moved since this was told last.
+        traffic: Traffic,
+    },
     /// Close the torrent's files.
     Close {
         /// Which.
@@ -108,6 +115,11 @@ pub enum DiskResult {
         /// Which.
         torrent: TorrentId,
     },
+    /// Of [`DiskJob::Remember`], whatever has come of it.
+    Remembered {
+        /// Which.
+        torrent: TorrentId,
+    },
     /// Of [`DiskJob::Close`].
     Closed {
         /// Which.
@@ -136,6 +148,35 @@ pub struct Resume {
     /// Of unfinished pieces, by block: whether it is written. What was written may be wrong: the piece's hash
     /// decides, as ever.
     pub written: Vec<(PieceIndex, Vec<bool>)>,
+    /// What all earlier runs moved.
+    pub traffic: Traffic,
+}
+
+/// Payload that was moved, bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// To peers.
+    pub uploaded: u64,
+    /// From peers, useful or not.
+    pub downloaded: u64,
+}
+
+impl Traffic {
+    /// This and `more`; a number at its end stays there.
+    pub fn plus(self, more: Traffic) -> Traffic {
+        Traffic {
+            uploaded: self.uploaded.saturating_add(more.uploaded),
+            downloaded: self.downloaded.saturating_add(more.downloaded),
+        }
+    }
+
+    /// What there is in it beyond `before`.
+    pub fn since(self, before: Traffic) -> Traffic {
+        Traffic {
+            uploaded: self.uploaded.saturating_sub(before.uploaded),
+            downloaded: self.downloaded.saturating_sub(before.downloaded),
+        }
+    }
 }
 
 /// Files that may be somebody else's.

@@ -7,6 +7,7 @@ use super::disk_job::DiskResult;
 use super::order::Order;
 use crate::base::index::BlockRequest;
 use crate::wire::peer::Inbound;
+use crate::wire::peer::decoder::DecodeError;
 
 /// Names an open connection. Chosen by whoever opens connections; never used again in the same run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -117,16 +118,26 @@ pub enum Input {
 }
 
 /// Why a connection ended, as seen from outside the engine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CloseCause {
     /// The engine asked for it.
+    #[error("closed by us")]
     Asked,
     /// The peer closed it.
+    #[error("closed by the peer")]
     ByPeer,
     /// The network failed.
+    #[error("the network failed")]
     Network,
+    /// The peer reads so little that messages to it pile up.
+    #[error("it reads nothing of what it is sent")]
+    Unread,
+    /// What the peer asked for could not be read from the disk.
+    #[error("what it asked for could not be read")]
+    Disk,
     /// The peer sent bytes that are no peer wire.
-    Malformed,
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
 }
 
 /// A complete HTTP answer.

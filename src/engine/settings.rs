@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::action::Direction;
-use crate::base::address::Reach;
+use crate::base::address::{Families, Reach};
 use crate::base::rate::ByteRate;
 use crate::base::time::Duration;
 
@@ -41,8 +41,8 @@ impl Limits {
 pub struct Settings {
     /// The port that peers can reach us at, as announced.
     pub listen_port: u16,
-    /// Families of addresses in use: `(IPv4, IPv6)`.
-    pub families: (bool, bool),
+    /// Families of addresses in use.
+    pub families: Families,
     /// Connections of one torrent.
     pub max_peers_torrent: usize,
     /// Connections in all.
@@ -78,7 +78,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen_port: 0,
-            families: (true, true),
+            families: Families::BOTH,
             max_peers_torrent: 80,
             max_peers: 200,
             limits: Limits::default(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::disk_job::Traffic;
 use super::order::TorrentId;
 use crate::base::peer_id::PeerId;
 use crate::base::rate::ByteRate;
@@ -38,12 +39,16 @@ pub struct TorrentSnapshot {
     pub verified: u64,
     /// Bytes received of pieces that are under way.
     pub partial: u64,
-    /// Pieces in all, and how many are verified and written.
-    pub pieces: (u32, u32),
+    /// Pieces in all.
+    pub pieces: u32,
+    /// Pieces that are verified and written.
+    pub have: u32,
     /// Payload bytes received in this run, useful or not.
     pub downloaded: u64,
     /// Payload bytes sent in this run.
     pub uploaded: u64,
+    /// What all earlier runs moved, as far as that is remembered.
+    pub earlier: Traffic,
     /// Payload bytes received in vain: bad, twice, or not asked for.
     pub wasted: u64,
     /// Rolling rate of payload from peers.
@@ -67,6 +72,13 @@ pub struct TorrentSnapshot {
     pub waiting: Option<StallReason>,
     /// Empty unless asked for.
     pub peer_list: Vec<PeerSnapshot>,
+}
+
+impl TorrentSnapshot {
+    /// What this run and all earlier ones moved.
+    pub fn traffic(&self) -> Traffic {
+        self.earlier.plus(Traffic { uploaded: self.uploaded, downloaded: self.downloaded })
+    }
 }
 
 /// What a torrent is doing.

@@ -18,7 +18,7 @@ use std::fmt;
 pub use kernel::Kernel;
 pub use plan::{MAX_LANES, Plan};
 
-use crate::base::hash::{Sha1Hash, Sha256Hash};
+use crate::base::hash::Sha1Hash;
 use running::Running;
 
 /// The digest of a message that is not complete yet. It can be put aside and gone on with on any thread.
@@ -67,9 +67,4 @@ pub fn lanes() -> usize {
 /// SHA-1 of each of many messages: a piece's blocks, or whole pieces.
 pub fn sha1_each(messages: &[&[u8]]) -> Vec<Sha1Hash> {
     Plan::current().sha1_each(messages)
-}
-
-/// SHA-256 of each of many messages: the leaves of a merkle tree, 16 KiB each but a file's last (BEP 52).
-pub fn sha256_leaves(leaves: &[&[u8]]) -> Vec<Sha256Hash> {
-    Plan::current().sha256_each(leaves)
 }

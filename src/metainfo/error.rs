@@ -68,12 +68,15 @@ pub enum MetainfoError {
         /// The file's place in the list or tree, from 1.
         number: usize,
     },
-    /// A path longer than systems can open, or all paths together too long to hold.
+    /// A path longer than systems can open.
     #[error("file {number}: its path is too long")]
     PathTooLong {
         /// The file's place in the list or tree, from 1.
         number: usize,
     },
+    /// More than [`limit::PATHS_TOTAL`](crate::base::limit::PATHS_TOTAL) bytes of paths.
+    #[error("the paths of all files together are too long")]
+    PathsTooLong,
     /// More clashes than [`limit::DUPLICATE_PATHS`](crate::base::limit::DUPLICATE_PATHS).
     #[error("too many files have the same path")]
     TooManyDuplicates,

@@ -37,7 +37,7 @@ pub(super) fn files(info: Value<'_>) -> Result<Vec<RawFile<'_>>, MetainfoError> 
         }
         path_bytes += path.iter().map(|element| element.len() + ELEMENT_COST).sum::<usize>();
         if path_bytes > limit::PATHS_TOTAL {
-            return Err(MetainfoError::PathTooLong { number });
+            return Err(MetainfoError::PathsTooLong);
         }
         files.push(file(entry, path.clone(), number)?);
         path.pop();

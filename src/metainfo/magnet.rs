@@ -1,8 +1,7 @@
 //! Magnet links: a torrent's identity and where to ask, as a URI (BEP 9, 52).
 
-use std::fmt::Write as _;
-
 use super::Metainfo;
+use crate::base::percent::push_percent_encoded;
 
 /// The magnet link of a torrent: its info-hashes, name, trackers and web seeds, in this order. ASCII without
 /// spaces or quotes, whatever the names hold.
@@ -22,20 +21,9 @@ pub fn magnet_link(metainfo: &Metainfo) -> String {
         link.push('&');
         link.push_str(key);
         link.push('=');
-        escape_into(&mut link, value);
+        push_percent_encoded(&mut link, value.as_bytes());
     }
     link
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn escape_into(link: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            link.push(char::from(byte));
-        } else {
-            write!(link, "%{byte:02X}").expect("a string takes all text");
-        }
-    }
 }
 
 #[cfg(test)]

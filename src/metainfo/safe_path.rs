@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::error::MetainfoError;
+use crate::base::invisible::is_invisible;
 use crate::base::limit;
 
 /// The name that a path element gets when nothing of it is left.
@@ -44,13 +45,6 @@ fn clean_char(c: char) -> Option<char> {
         _ if is_invisible(c) => None,
         _ => Some(c),
     }
-}
-
-/// Whether `c` shows nothing and may change how its neighbours are shown: bidi controls and zero-width
-/// characters.
-pub fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `name` with `insert` before its extension, its stem cut so that the whole fits into one element.

@@ -20,13 +20,14 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
-use super::disk::{self, DiskPool, FileSpec, Keeping, Storage, Sync, Target};
+use super::disk::{self, DiskPool, FileSpec, Keeping, OnConflict, Storage, SyncPolicy, Target};
 use super::driver::{Event, Handle, Parts};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::door::tcp;
 pub use super::net::door::tcp::Listen;
 use super::notices;
+use crate::base::address::Families;
 use crate::base::random::Rng;
 use crate::engine::input::Input;
 use crate::engine::notice::Notice;
@@ -64,7 +65,7 @@ pub struct ClientSettings {
     /// Where torrents are remembered from run to run; `None`: nowhere.
     pub state: Option<PathBuf>,
     /// When complete files must be on the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// The engine's choices; the port and the families are filled in here.
     pub engine: Settings,
 }
@@ -89,12 +90,18 @@ pub struct NewTorrent {
 }
 
 impl NewTorrent {
-    /// If none of its data is where its files go, but some is in the folder `other`, they go there.
+    /// If none of its data is where its files go, but some is in the folder `other`, they go there. Names are not
+    /// enough in a folder that nobody chose: a piece has to be right. And what is not right there stays.
     pub fn look_in(&mut self, other: &Path) -> bool {
         let files = file_specs(&self.metainfo, self.output.as_deref());
-        let is_there = !disk::has_data(&self.target.dir, &files) && disk::has_data(other, &files);
+        let Metainfo { file_map, layout, piece_hashes, .. } = &*self.metainfo;
+        let is_there = !disk::has_data(&self.target.dir, &files)
+            && disk::has_right_piece(other, &files, file_map, layout, piece_hashes);
         if is_there {
             other.clone_into(&mut self.target.dir);
+            if self.target.on_conflict != OnConflict::Fail {
+                self.target.on_conflict = OnConflict::Keep;
+            }
         }
         is_there
     }
@@ -122,7 +129,7 @@ pub struct Client {
     notices: notices::Listener,
     told: notices::Teller,
     state: Option<PathBuf>,
-    sync: Sync,
+    sync: SyncPolicy,
     disk: Arc<DiskPool>,
     engine: Option<thread::JoinHandle<()>>,
     next_torrent: AtomicU32,
@@ -147,7 +154,7 @@ impl Client {
             disk.limit_checks(threads);
         }
         let http = HttpWorker::start()?;
-        let families = (settings.listen.v4, settings.listen.v6);
+        let families = Families { v4: settings.listen.v4, v6: settings.listen.v6 };
         let engine = Settings { listen_port: port, families, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
         let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());

@@ -1,8 +1,8 @@
 //! Names to addresses, without ever holding anybody up.
 //!
 //! The system's resolver can block for tens of seconds and cannot be interrupted. Each lookup has a thread
-//! of its own that nobody waits for when the process ends; at most `LOOKUPS` are out at once. Which of the
-//! addresses may be connected to is for the caller to say.
+//! of its own that nobody waits for when the process ends; of one [`Lookup`] at most `LOOKUPS` are out at once, so
+//! whoever looks up much shares one. Which of the addresses may be connected to is for the caller to say.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// Lookups out at once.
+/// Threads of one [`Lookup`] at once.
 const LOOKUPS: usize = 16;
 /// Addresses taken of a name.
 const ADDRESSES: usize = 32;

@@ -28,7 +28,7 @@ use super::notices::Teller;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::{DiskError, DiskResult};
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult};
 use crate::engine::input::{
     ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
 };
@@ -53,7 +53,7 @@ pub(crate) enum Event {
     /// For the session.
     Input(Input),
     /// Blocks were read for a peer.
-    UploadRead(ConnectionId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
+    UploadRead(ConnectionId, TorrentId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
     /// Somebody wants to see the session.
     Snapshot(Detail, oneshot::Sender<SessionSnapshot>),
     /// Somebody wants to see one torrent.
@@ -192,12 +192,15 @@ impl Handle {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_handshake(&handshake));
             }
             Action::Send { connection, message } => {
-                driver.with_peer(connection, |peer| peer.send(&message));
+                driver.with_peer(connection, |peer| peer.send([message]));
             }
-            Action::SendHaves { connection, pieces } => driver.with_peer(connection, |peer| {
-                let mut outbox = peer.outbox.borrow_mut();
-                pieces.iter().for_each(|piece| outbox.push(&Message::Have(*piece)));
-            }),
+            Action::SendHaves { connection, pieces } => {
+                let haves = pieces.iter().map(|piece| Message::Have(*piece));
+                driver.with_peer(connection, |peer| peer.send(haves));
+            }
+            Action::Expect { connection, pieces } => {
+                driver.with_peer(connection, |peer| peer.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 driver.with_peer(connection, |peer| peer.allow(direction, bytes));
             }
@@ -218,7 +221,15 @@ impl Handle {
                     _ => peer.close(),
                 });
             }
-            Action::Disk(job) => self.outside.disk.submit(job),
+            Action::Disk(job) => {
+                if let DiskJob::Open { torrent }
+                | DiskJob::OpenElsewhere { torrent, .. }
+                | DiskJob::Close { torrent } = &job
+                {
+                    self.outside.uploads.forget(*torrent);
+                }
+                self.outside.disk.submit(job);
+            }
             Action::FetchHttp { fetch, request } => {
                 let events = self.outside.events.clone();
                 self.outside.http.fetch(*request, move |result| answer(&events, fetch, result));
@@ -230,16 +241,18 @@ impl Handle {
     fn on_upload_read(
         &self,
         connection: ConnectionId,
+        torrent: TorrentId,
         blocks: &[BlockRequest],
         result: Result<Vec<u8>, DiskError>,
     ) {
+        let row = self.outside.uploads.on_read(connection, torrent, blocks, result);
         let Some(peer) = self.peer(connection) else { return };
-        match result {
-            Ok(bytes) => {
-                peer.outbox.borrow_mut().push_batch(blocks, bytes);
+        match row {
+            Ok(row) => {
+                peer.outbox.borrow_mut().push_batch(blocks, row);
                 peer.wake();
             }
-            Err(error) => peer.close_for(&error),
+            Err(error) => peer.close_unreadable(&error),
         }
     }
 
@@ -247,7 +260,9 @@ impl Handle {
     pub(crate) fn on_event(&self, event: Event) -> bool {
         match event {
             Event::Input(input) => self.turn(input),
-            Event::UploadRead(connection, blocks, result) => self.on_upload_read(connection, &blocks, result),
+            Event::UploadRead(connection, torrent, blocks, result) => {
+                self.on_upload_read(connection, torrent, &blocks, result);
+            }
             Event::Snapshot(detail, answer) => {
                 let driver = self.driver.borrow();
                 // Whoever asked may have stopped waiting.

@@ -91,7 +91,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::address::Reach;
+    use crate::base::address::{Families, Reach};
     use crate::base::hash::Sha1Hash;
     use crate::base::peer_id::PeerId;
     use crate::engine::action::HttpRequest;
@@ -118,7 +118,7 @@ mod tests {
                 peer_id: PeerId::random(&mut Rng::from_number(u64::from(port))),
                 port,
                 key: 1,
-                families: (true, true),
+                families: Families::BOTH,
                 numwant: 50,
                 supports_encryption: false,
             };

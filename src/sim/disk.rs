@@ -2,11 +2,12 @@
 //! blocks are the content's own bytes.
 //!
 //! For large swarms it keeps no payload of complete pieces, only which are right; blocks of pieces under way
-//! are kept until the verdict. To find out what a crash leaves it keeps real bytes and a journal (`kept`, on a
+//! are kept until the verdict (`verdicts`). To find out what a crash leaves it keeps real bytes and a journal (`kept`, on a
 //! [`medium`]). What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
 
 mod kept;
 pub mod medium;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,15 +17,11 @@ use self::medium::Medium;
 use super::content::Content;
 use crate::base::bitfield::Bitfield;
 use crate::base::block_data::BlockData;
-use crate::base::digest;
-use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
+use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{
-    DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob, Resume, Unproven, UnprovenFile,
-    Verdict,
-};
+use crate::engine::disk_job::{DiskJob, DiskResult, Existing, Traffic};
 use crate::engine::order::TorrentId;
 
 /// How fast a disk is.
@@ -54,6 +51,8 @@ pub struct VirtualDisk {
     finished: BTreeSet<FileIndex>,
     foreign: BTreeSet<FileIndex>,
     remembers: bool,
+    /// What all runs have moved.
+    traffic: Traffic,
     kept: Option<Box<KeptDisk>>,
     is_full: bool,
     faults: Vec<String>,
@@ -72,6 +71,7 @@ impl VirtualDisk {
             finished: BTreeSet::new(),
             foreign: BTreeSet::new(),
             remembers: false,
+            traffic: Traffic::default(),
             kept: None,
             is_full: false,
             faults: Vec::new(),
@@ -183,6 +183,10 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result: Ok(()) })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Remember { torrent, traffic } => {
+                self.traffic = self.traffic.plus(traffic);
+                (0, DiskResult::Remembered { torrent })
+            }
             DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         };
         let time = self.speed.latency + self.speed.rate.time_for(bytes).unwrap_or_default();
@@ -273,102 +277,11 @@ impl VirtualDisk {
                 (0, DiskResult::FileFinished { torrent, file, result })
             }
             DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
-            DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
-        }
-    }
-
-    fn known(&self) -> Resume {
-        let written = |(piece, stored): (&PieceIndex, &Vec<Option<BlockData>>)| {
-            (*piece, stored.iter().map(Option::is_some).collect())
-        };
-        Resume {
-            have: self.right.clone(),
-            unsure: Bitfield::empty(self.right.len()),
-            written: self.under_way.iter().map(written).collect(),
-        }
-    }
-
-    fn check(&mut self, pieces: Range<u32>) -> (u64, Vec<PieceIndex>) {
-        // What was under way is on disk, and is no piece.
-        self.under_way.retain(|piece, _| !pieces.contains(&piece.0));
-        let layout = self.content.layout();
-        let bytes = pieces.clone().map(|piece| u64::from(layout.piece_len(PieceIndex(piece)))).sum();
-        (bytes, pieces.map(PieceIndex).filter(|piece| self.right.has(*piece)).collect())
-    }
-
-    fn unproven(&self) -> Unproven {
-        let unproven = |file: &FileIndex| {
-            let length = self.content.file_map().files().get(file.index())?.length;
-            Some(UnprovenFile { file: *file, path: format!("{file:?}"), length, looks_interrupted: false })
-        };
-        Unproven {
-            files: self.foreign.iter().filter_map(unproven).collect(),
-            is_any_proven: !self.right.is_empty(),
-        }
-    }
-
-    fn advance(&mut self, mut job: Box<PieceJob>) -> (u64, DiskResult) {
-        let piece = job.piece;
-        let count = self.content.layout().blocks_in(piece);
-        let bytes = job.blocks.iter().map(|(_, data)| u64::from(data.len())).sum();
-        if self.out.insert(piece, bytes).is_some() {
-            self.fault(format!("piece {piece} is sent to the disk while it is there"));
-        }
-        if self.is_full && !job.blocks.is_empty() {
-            let error = DiskError {
-                kind: DiskErrorKind::Full { free: Some(0) },
-                operation: "write",
-                file: format!("piece {piece}"),
-                message: "it is full".to_owned(),
-            };
-            return (0, DiskResult::Advanced { job, result: Err(error) });
-        }
-        if self.right.has(piece) {
-            self.fault(format!("piece {piece} is written though it is right already"));
-        }
-        if job.front == 0 && !job.written.contains(&true) {
-            self.under_way.remove(&piece);
-        }
-        job.written.resize(count as usize, false);
-        let mut stored = self.under_way.remove(&piece).unwrap_or_default();
-        stored.resize(count as usize, None);
-        if !job.blocks.is_sorted_by_key(|(block, _)| *block) {
-            self.fault(format!("blocks of piece {piece} are not in order"));
-        }
-        for (block, data) in std::mem::take(&mut job.blocks) {
-            let length = self.content.layout().block_len(BlockAddress { piece, block });
-            if block >= count || length != data.len() || job.written[block as usize] {
-                self.fault(format!("block {piece}.{block} of {} bytes is written", data.len()));
-                continue;
+            DiskJob::Remember { torrent, traffic } => {
+                kept.remember(now, traffic);
+                (0, DiskResult::Remembered { torrent })
             }
-            job.written[block as usize] = true;
-            stored[block as usize] = Some(data);
-        }
-        while job.written.get(job.front as usize) == Some(&true) {
-            job.front += 1;
-        }
-        let verdict = (job.front == count).then(|| self.judge(piece, &stored, job.wants_digests));
-        if verdict.is_none() {
-            self.under_way.insert(piece, stored);
-        }
-        (bytes, DiskResult::Advanced { job, result: Ok(verdict) })
-    }
-
-    fn judge(&mut self, piece: PieceIndex, stored: &[Option<BlockData>], wants_digests: bool) -> Verdict {
-        let layout = self.content.layout();
-        let is_good = |(block, data): (usize, &Option<BlockData>)| {
-            let request = layout.request_for(BlockAddress { piece, block: block as u32 });
-            data.as_ref().is_some_and(|data| self.content.is_good(request, data))
-        };
-        let passed = stored.iter().enumerate().all(is_good);
-        let digests =
-            || stored.iter().map(|data| digest::sha1(data.as_ref().map_or(&[], BlockData::bytes))).collect();
-        if passed {
-            let digests = if wants_digests { digests() } else { Vec::new() };
-            self.right.insert(piece);
-            Verdict::Passed { digests }
-        } else {
-            Verdict::Failed { digests: digests() }
+            DiskJob::Close { torrent } => (0, DiskResult::Closed { torrent }),
         }
     }
 
@@ -398,6 +311,7 @@ fn torrent_of(job: &DiskJob) -> TorrentId {
         | DiskJob::FindUnproven { torrent }
         | DiskJob::FinishFile { torrent, .. }
         | DiskJob::Settle { torrent }
+        | DiskJob::Remember { torrent, .. }
         | DiskJob::Close { torrent } => *torrent,
         DiskJob::Advance(job) => job.torrent,
     }
@@ -413,7 +327,9 @@ fn pieces_of(layout: &Layout, range: Range<u64>) -> impl Iterator<Item = PieceIn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::index::BlockAddress;
     use crate::base::random::Rng;
+    use crate::engine::disk_job::{PieceJob, Verdict};
     use crate::hashing::RunningHash;
 
     const PIECE: PieceIndex = PieceIndex(1);

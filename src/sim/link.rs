@@ -86,6 +86,8 @@ pub(super) struct End {
     pub(super) connection: ConnectionId,
     /// Whether the host has been told of it and it has not ended.
     pub(super) is_open: bool,
+    /// Whether it reads what comes.
+    is_reading: bool,
     /// Whether it waits for its turn on the host's line.
     pub(super) is_listed: bool,
     /// Nothing may arrive earlier than what was sent before it.
@@ -109,6 +111,7 @@ impl End {
             run,
             connection,
             is_open: false,
+            is_reading: true,
             is_listed: false,
             last_arrival: Instant::ZERO,
             outgoing: VecDeque::new(),
@@ -125,6 +128,16 @@ impl End {
     /// Gives credit.
     pub(super) fn allow(&mut self, direction: Direction, bytes: u64) {
         self.credit[direction as usize].allow(bytes);
+    }
+
+    /// No bitfield is longer than of so many pieces.
+    pub(super) fn expect_pieces(&mut self, pieces: u32) {
+        self.stream.expect_pieces(pieces);
+    }
+
+    /// Reads nothing more.
+    pub(super) fn stop_reading(&mut self) {
+        self.is_reading = false;
     }
 
     /// Queues something to be sent.
@@ -221,7 +234,7 @@ impl Link {
     pub(super) fn read(&mut self, side: usize, rng: &mut Rng) -> Reading {
         let end = &mut self.ends[side];
         let mut reading = Reading::default();
-        if !end.is_open {
+        if !end.is_open || !end.is_reading {
             return reading;
         }
         while end.held.is_empty()
@@ -249,8 +262,8 @@ impl Link {
             let cut = 1 + rng.below(end.held.len());
             let rest = end.held.split_off(cut);
             let received = std::mem::replace(&mut end.held, rest);
-            if end.stream.feed_copying(&received, &mut reading.messages).is_err() {
-                reading.closed = Some(CloseCause::Malformed);
+            if let Err(error) = end.stream.feed_copying(&received, &mut reading.messages) {
+                reading.closed = Some(CloseCause::Malformed(error));
             }
             reading.has_more = !end.held.is_empty() || !end.inbox.is_empty();
         }

@@ -46,6 +46,9 @@ impl World {
                     self.queue.push(self.now, Event::Input { host: id, run, input });
                 }
             }
+            Action::Expect { connection, pieces } => {
+                self.with_end(id, connection, |end| end.expect_pieces(pieces));
+            }
             Action::Allow { connection, direction, bytes } => {
                 self.with_end(id, connection, |end| end.allow(direction, bytes));
                 if let Some(&(link, side)) = self.hosts[id.0].connections.get(&connection) {
@@ -262,7 +265,7 @@ impl World {
         }
         if let Some(cause) = reading.closed.filter(|_| self.links[link].ends[side].is_open) {
             self.end(link, side, cause);
-            if cause == CloseCause::Malformed {
+            if matches!(cause, CloseCause::Malformed(_)) {
                 self.send_end(link, side);
             }
         }
@@ -287,6 +290,7 @@ impl World {
                     self.with_end(id, connection, |end| end.send(Outgoing::Raw(bytes)));
                 }
                 Deed::Close(connection) => self.close(id, connection),
+                Deed::StopReading(connection) => self.with_end(id, connection, End::stop_reading),
                 Deed::Wake(time) => {
                     let event = Event::Scripted { host: id, run, event: PeerEvent::Woken };
                     self.queue.push(self.now + time, event);

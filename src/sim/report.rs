@@ -70,8 +70,8 @@ impl fmt::Display for Report {
         for host in self.hosts.iter().filter(|host| !host.is_complete || self.is_done) {
             write!(f, "  host {}: outstanding {:?}", host.host.0, host.outstanding)?;
             if let Some(torrent) = &host.torrent {
-                let (pieces, have) = torrent.pieces;
-                write!(f, ", {:?}, {have} of {pieces} pieces, {} peers", torrent.phase, torrent.peers)?;
+                write!(f, ", {:?}, {} of {} pieces", torrent.phase, torrent.have, torrent.pieces)?;
+                write!(f, ", {} peers", torrent.peers)?;
                 write!(f, ", {} bytes wasted, waiting: {:?}", torrent.wasted, torrent.waiting)?;
             }
             writeln!(f)?;

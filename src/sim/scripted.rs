@@ -60,6 +60,7 @@ pub(super) enum Deed {
     Send(ConnectionId, Inbound),
     SendRaw(ConnectionId, Vec<u8>),
     Close(ConnectionId),
+    StopReading(ConnectionId),
     Wake(Duration),
 }
 
@@ -87,6 +88,11 @@ impl Hand<'_> {
     /// Ends a connection.
     pub fn close(&mut self, connection: ConnectionId) {
         self.deeds.push(Deed::Close(connection));
+    }
+
+    /// Reads nothing more: the other end can send what its system still takes.
+    pub fn stop_reading(&mut self, connection: ConnectionId) {
+        self.deeds.push(Deed::StopReading(connection));
     }
 
     /// Asks for [`PeerEvent::Woken`] later.

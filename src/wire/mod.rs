@@ -6,4 +6,5 @@
 pub mod extension;
 pub mod peer;
 pub mod shown_text;
+pub mod shown_url;
 pub mod tracker;

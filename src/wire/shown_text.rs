@@ -1,5 +1,6 @@
 //! Text from strangers, made fit to be shown to people.
 
+use crate::base::invisible::is_unsafe;
 use crate::base::limit;
 
 /// `bytes` as text of at most [`limit::SHOWN_TEXT`] characters. What could move a terminal's cursor or turn
@@ -16,12 +17,6 @@ pub fn shown_text(bytes: &[u8]) -> String {
     escaped.take(limit::SHOWN_TEXT).collect()
 }
 
-/// Control characters, invisible marks of direction, separators of lines and paragraphs.
-fn is_unsafe(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +26,7 @@ mod tests {
         assert_eq!(shown_text("Grüße 🙂".as_bytes()), "Grüße 🙂");
         assert_eq!(shown_text(b"\x1b[2Ja\nb\xff"), "\\u{1b}[2Ja\\u{a}b\u{fffd}");
         assert_eq!(shown_text("a\u{202e}b".as_bytes()), "a\\u{202e}b");
+        assert_eq!(shown_text("\u{fff9}\u{e0041}".as_bytes()), "\\u{fff9}\\u{e0041}");
     }
 
     #[test]

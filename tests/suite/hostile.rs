@@ -284,3 +284,91 @@ fn floods_of_requests_end_with_whoever_sends_them() {
         }
     }
 }
+
+/// Asks a seed for everything again and again, and reads nothing once it is served.
+struct NonReader {
+    whom: SocketAddr,
+    number: u8,
+    connection: Option<ConnectionId>,
+}
+
+impl ScriptedPeer for NonReader {
+    fn handle(&mut self, event: PeerEvent, hand: &mut Hand<'_>) {
+        match event {
+            PeerEvent::Started => hand.dial(self.whom),
+            PeerEvent::Opened { connection, is_ours: true, .. } => {
+                self.connection = Some(connection);
+                let mut name = *b"-XX0001-readsnothing";
+                name[19] = self.number;
+                greet(connection, name, hand);
+                hand.send(connection, Message::HaveNone);
+                hand.send(connection, Message::Interested);
+            }
+            PeerEvent::Received { connection, messages }
+                if messages.contains(&Inbound::Message(Message::Unchoke)) =>
+            {
+                hand.stop_reading(connection);
+                self.ask(hand);
+            }
+            PeerEvent::Woken => self.ask(hand),
+            _ => {}
+        }
+    }
+}
+
+impl NonReader {
+    fn ask(&self, hand: &mut Hand<'_>) {
+        let Some(connection) = self.connection else { return };
+        let layout = hand.content.layout().clone();
+        for piece in layout.pieces() {
+            let request = BlockRequest { piece, begin: 0, length: 16_384 };
+            hand.send(connection, Message::Request(request));
+        }
+        hand.wake_in(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn twenty_that_ask_for_everything_and_read_nothing_have_one_turn_each_and_then_hold_up_nobody() {
+    for (seed, head_start) in [(1, 0), (2, 0), (3, 10), (4, 30), (5, 120), (6, 120), (7, 600)] {
+        let mut swarm = build(&Scenario::new(seed).files(&[256 << 20], 1 << 20).seeds(1).leechers(1));
+        let (whom, newcomer) = (swarm.world.address(swarm.seeds[0]), swarm.leechers[0]);
+        swarm.world.stop_in(newcomer, Duration::ZERO, btget::sim::world::Departure::Off);
+        for number in 0..20 {
+            let reader = NonReader { whom, number, connection: None };
+            let host = swarm.world.add_scripted(Line::default(), Box::new(reader));
+            swarm.world.start_in(host, Duration::from_secs(1));
+        }
+        swarm.world.run_for(Duration::from_secs(1 + head_start));
+        swarm.world.start_in(newcomer, Duration::ZERO);
+        let came = swarm.world.now();
+        let has_piece = |world: &World| world.disk(newcomer).is_some_and(|disk| disk.right().count() > 0);
+        assert!(swarm.world.run_until(10 * MINUTE, has_piece), "seed {seed}");
+        let waited = swarm.world.now().since(came);
+        println!("{head_start} s behind them: first piece after {:.1} s", waited.as_secs_f64());
+        // Each of them has one turn of 20 s, five at a time; who comes later finds them behind all others.
+        let patience = if head_start < 80 { 80 } else { 10 };
+        assert!(waited <= Duration::from_secs(patience), "seed {seed}: {waited:?}");
+    }
+}
+
+#[test]
+fn a_slow_peer_that_has_a_failed_piece_to_itself_does_not_keep_it_from_others_for_long() {
+    // One piece of 256 blocks. Who spoils it is thrown out, and then one that sends a block a second has it.
+    let scenario = Scenario::new(1).files(&[4 << 20], 4 << 20).leechers(1).seeds(1);
+    let mut swarm = build(&scenario.liar(Lie::BadBlocks { every: 10 }).liar(Lie::Crawls));
+    let (leecher, seed) = (swarm.leechers[0], swarm.seeds[0]);
+    swarm.world.stop_in(seed, Duration::ZERO, btget::sim::world::Departure::Off);
+    let liars = swarm.liars.clone();
+    for liar in liars {
+        let address = swarm.world.address(liar);
+        swarm.world.tracker_mut().join(address);
+    }
+    let has_failed = |world: &World| {
+        let is_ban = |notice: &Notice| matches!(notice, Notice::PeerBanned { .. });
+        world.notices(leecher).iter().any(|(_, notice)| is_ban(notice))
+    };
+    assert!(swarm.world.run_until(5 * MINUTE, has_failed));
+    swarm.world.start_in(seed, Duration::from_secs(5));
+    finishes(&mut swarm, MINUTE + Duration::from_secs(30));
+}

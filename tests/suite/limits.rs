@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use btget::base::bitfield::Bitfield;
@@ -212,6 +213,7 @@ fn seeding(now: Instant, contents: &[Content], settings: Settings) -> Session {
                 DiskJob::Advance(_)
                 | DiskJob::OpenElsewhere { .. }
                 | DiskJob::Settle { .. }
+                | DiskJob::Remember { .. }
                 | DiskJob::Close { .. } => continue,
             };
             session.handle_input(now, Input::DiskFinished(result));
@@ -258,4 +260,32 @@ fn torrents_of_one_session_share_its_slots() {
         session.handle_timeout(now);
     }
     assert_eq!(served.len(), 3, "a torrent's peers never had a turn");
+}
+
+#[test]
+fn a_dial_that_waits_for_a_handshake_takes_one_place() {
+    let content = Content::new(&[100_000], 16_384, &mut Rng::from_number(1)).expect("it fits");
+    let now = Instant::ZERO;
+    let settings = Settings { max_peers: 3, ..Settings::default() };
+    let mut session = Session::new(Arc::new(settings), Rng::from_number(1), now);
+    let (torrent, spec) = (TorrentId(0), Box::new(content.spec(Vec::new())));
+    session.handle_input(now, Input::OrderGiven(Order::AddTorrent { torrent, spec }));
+    let opened = DiskResult::Opened { torrent, result: Ok(Existing::Nothing) };
+    session.handle_input(now, Input::DiskFinished(opened));
+    let mut dial = |numbers: Range<u8>| {
+        let addresses = numbers.map(|number| SocketAddr::from(([9, 9, 9, number], 6881))).collect();
+        session.handle_input(now, Input::OrderGiven(Order::AddPeers { torrent, addresses }));
+        let mut dials = 0;
+        while let Some(action) = session.poll_action() {
+            let Action::Dial { dial, address } = action else { continue };
+            dials += 1;
+            let (connection, origin) = (ConnectionId(dial.0), Origin::Dialled(dial));
+            let transport = Transport::Tcp;
+            let opened = Input::ConnectionOpened { connection, address, origin, transport, encrypted: false };
+            session.handle_input(now, opened);
+        }
+        dials
+    };
+    assert_eq!(dial(1..2), 1);
+    assert_eq!(dial(2..9), 2, "three places in all");
 }

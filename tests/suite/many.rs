@@ -105,7 +105,6 @@ fn launch(work: &Path, address: SocketAddr, flags: &[&str], run: u32) -> Child {
     child
 }
 
-#[cfg(unix)]
 #[test]
 fn one_process_seeds_two_hundred_torrents_and_knows_them_again() {
     let payload = |number: usize| Payload::single(&format!("p{number:03}"), 30_000 + number, 16_384);

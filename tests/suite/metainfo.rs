@@ -108,7 +108,8 @@ fn check_corpus(folder: &Path, at_least: usize) {
         if let Some(fault) = fault(row, &read) {
             faults.push(format!("{}: {fault}", row.file));
         }
-        if took > Duration::from_secs(1) {
+        // Milliseconds where nothing else runs.
+        if took > Duration::from_secs(20) {
             faults.push(format!("{}: took {took:?}", row.file));
         }
     }

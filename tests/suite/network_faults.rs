@@ -1,6 +1,6 @@
-//! The network fails: hosts that vanish, trackers that are down for an hour, a program that was stopped for ten minutes,
-//! links that go down and come back. Most of it in virtual time; links and addresses in network namespaces, which
-//! need root.
+//! The network fails: hosts that vanish, trackers that are down for an hour, a program that was stopped for ten
+//! minutes, links that go down and come back. Most of it in virtual time; links and addresses in network namespaces,
+//! which need root.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -151,7 +151,7 @@ fn after_a_change_of_the_network_a_peer_that_stays_silent_is_dialled_anew_and_on
 }
 
 #[test]
-fn a_link_that_was_down_is_used_again_within_fifteen_seconds() {
+fn a_link_that_was_down_is_used_again_sooner_than_the_system_tries() {
     let Some((namespace, setting)) = in_namespace("link") else { return };
     let seed = setting.seed(Duration::from_millis(20));
     let mut btget = setting.start_by(&namespace.enter(), &[]);
@@ -166,10 +166,9 @@ fn a_link_that_was_down_is_used_again_within_fifteen_seconds() {
     let before = sent();
     namespace.plug(true);
     let up_at = Instant::now();
-    wait_for("a block", || sent() > before);
-    let time = up_at.elapsed();
-    println!("resumed {time:?} after the link");
-    assert!(time <= Duration::from_secs(15), "{time:?}:\n{}", btget.stderr());
+    // The old connection would go on with the system's next try.
+    wait_for("a block over a new connection", || sent() > before && seed.record().connections > 1);
+    println!("resumed {:?} after the link", up_at.elapsed());
     setting.complete(&mut btget);
 }
 

@@ -205,7 +205,7 @@ fn a_torrent_keeps_limits_of_its_own_and_others_do_not_feel_them() {
 #[test]
 fn a_torrent_whose_disk_fails_dials_nobody_more_and_takes_leave_of_its_tracker() {
     let content = content(1);
-    let mut bench = Bench::new(Settings::default());
+    let mut bench = Bench::new(Settings { families: (true, false), ..Settings::default() });
     bench.add(0, content.spec(vec![vec!["http://tracker.example/announce".to_owned()]]));
     let started = bench.actions.iter().find_map(fetched).expect("the tracker is asked");
     assert!(started.1.contains("event=started"), "{}", started.1);

@@ -5,6 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use btget::base::time::Duration as VirtualTime;
+use btget::engine::snapshot::Detail;
+use btget::sim::scenario::Scenario;
+use btget::sim::world::Departure;
+
 use crate::harness::payload::{BLOCK, Payload};
 use crate::harness::program::Btget;
 use crate::setting::{LIMIT, Setting, wait_for};
@@ -112,4 +117,26 @@ fn two_on_one_target_are_told_apart_and_the_first_goes_on() {
     wait_for("a block", || seed.record().sent.len() > before);
     drop(killed);
     setting.complete(&mut setting.start(&[]));
+}
+
+#[test]
+fn what_was_moved_is_remembered_of_runs_that_end_without_a_word() {
+    let scenario = Scenario::new(1).seeds(1).leechers(1).remembering();
+    let mut swarm = scenario.build().expect("a layout that exists");
+    let (seed, leecher) = (swarm.seeds[0], swarm.leechers[0]);
+    assert!(swarm.finish(VirtualTime::from_secs(60)).is_done);
+    let moved = |swarm: &btget::sim::scenario::Swarm| {
+        [seed, leecher].map(|host| swarm.world.snapshot(host, Detail::Totals).expect("it is on").traffic())
+    };
+    let before = moved(&swarm);
+    assert!(before[0].uploaded >= 64 * 65_536 && before[1].downloaded >= 64 * 65_536, "{before:?}");
+    swarm.world.run_for(VirtualTime::from_secs(300));
+    for _ in 0..2 {
+        for host in [seed, leecher] {
+            swarm.world.stop_in(host, VirtualTime::ZERO, Departure::Off);
+            swarm.world.start_in(host, VirtualTime::from_secs(1));
+        }
+        swarm.world.run_for(VirtualTime::from_secs(5));
+        assert_eq!(moved(&swarm), before);
+    }
 }

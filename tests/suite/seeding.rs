@@ -127,7 +127,6 @@ fn look(dir: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     seen
 }
 
-#[cfg(unix)]
 fn set_mode(dir: &Path, folder: u32, file: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     for path in look(dir).into_keys().chain([dir.to_owned()]) {
@@ -136,7 +135,6 @@ fn set_mode(dir: &Path, folder: u32, file: u32) {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn what_nobody_may_write_to_is_seeded_under_either_name_and_left_as_it_is() {
     for (suffix, flags) in [("", &["--seed"][..]), ("", &["--seed-only"]), (".part", &["--seed-only"])] {
@@ -154,7 +152,6 @@ fn what_nobody_may_write_to_is_seeded_under_either_name_and_left_as_it_is() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn several_may_begin_to_seed_the_same_data_at_once() {
     // Long enough to check that they meet.
@@ -185,6 +182,37 @@ fn data_beside_the_torrent_is_found_and_what_is_in_the_chosen_folder_comes_first
     let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
     seed.wait_until_said("done, all");
     assert!(!seed.says("its data is in"), "{}", seed.btget.stderr());
+}
+
+#[test]
+fn a_file_of_somebody_elses_beside_the_torrent_is_never_touched() {
+    let setting = Setting::new(tree());
+    let torrents = setting.torrent.parent().expect("it is in a folder");
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
+    seed.wait_until_said("done, all");
+    let address = seed.address.to_string();
+    fs::create_dir(torrents.join("tree")).expect("the test's folder takes a folder");
+    fs::write(torrents.join("tree/a"), "my own notes\n".repeat(30_000))
+        .expect("the test's folder takes a file");
+    for conflict in ["overwrite", "rename", "keep"] {
+        let before = look(torrents);
+        let out = setting.work.path().join(conflict);
+        let flags = ["--seed", "--on-conflict", conflict, "--peer", &address];
+        let mut second = Seed::start(&setting.torrent, &out, &flags);
+        second.wait_until_said("done, ");
+        assert_eq!(setting.payload.difference_in(&out), None, "{conflict}");
+        assert_eq!(look(torrents), before, "{conflict}");
+    }
+    // With another file of the torrent beside it that folder is the place, and the file's owner is asked.
+    fs::create_dir(torrents.join("tree/deep")).expect("the test's folder takes a folder");
+    fs::copy(setting.data().join("tree/deep/b"), torrents.join("tree/deep/b")).expect("it can be copied");
+    let notes = fs::read(torrents.join("tree/a")).expect("it is there");
+    let out = setting.work.path().join("unused");
+    let flags = ["--seed", "--on-conflict", "overwrite", "--peer", &address];
+    let mut second = Seed::start(&setting.torrent, &out, &flags);
+    let ended = second.btget.wait(LIMIT).expect_err("the file is in the way");
+    assert!(ended.contains("13"), "{ended}");
+    assert_eq!(fs::read(torrents.join("tree/a")).expect("it is there"), notes);
 }
 
 #[test]
@@ -246,6 +274,34 @@ fn each_goal_ends_a_seed_well_and_is_named() {
         assert_eq!(seed.btget.wait(LIMIT), Ok(()), "{goal}");
         assert!(seed.says(&format!("({goal})")), "{goal}: {}", seed.btget.stderr());
     }
+}
+
+#[test]
+fn a_ratio_goes_on_where_the_last_run_has_left_off() {
+    let setting = Setting::new(Payload::single("goal", 200_000, 16_384));
+    let state = setting.work.path().join("state");
+    let flags = ["--ratio", "1.5", "--state-dir", state.to_str().expect("a plain path")];
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &flags);
+    seed.wait_until_said("done, all");
+    setting.download_from(&[&seed]);
+    assert_eq!(seed.stop("-TERM"), Some(143), "{}", seed.btget.stderr());
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &flags);
+    seed.wait_until_said("done, all");
+    setting.download_from(&[&seed]);
+    assert_eq!(seed.btget.wait(LIMIT), Ok(()), "{}", seed.btget.stderr());
+    assert!(seed.says("with 390.6 KiB sent (--ratio)"), "{}", seed.btget.stderr());
+}
+
+#[test]
+fn super_seeding_by_one_who_lacks_something_is_said_to_be_none() {
+    let setting = Setting::new(Payload::single("lacking", 200_000, 16_384));
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed", "--super"]);
+    seed.wait_until_said("done, all");
+    assert!(!seed.says("first seed"), "{}", seed.btget.stderr());
+    let dir = setting.work.path().join("elsewhere");
+    let mut other = Seed::start(&setting.torrent, &dir, &["--seed", "--super"]);
+    other.wait_until_said("is no first seed");
+    assert_eq!(other.btget.stderr().matches("is no first seed").count(), 1);
 }
 
 #[cfg(unix)]

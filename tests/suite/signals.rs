@@ -126,7 +126,8 @@ fn a_second_interrupt_ends_it_at_once() {
     }
     times.sort();
     println!("{times:?}");
-    assert!(times[0] <= Duration::from_millis(800), "{times:?}");
+    let median = times[times.len() / 2];
+    assert!(median <= Duration::from_millis(800), "{times:?}");
 }
 
 #[test]

@@ -324,16 +324,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_unsorted_keys_take_no_time() {
+    fn a_million_unsorted_keys_are_read() {
         let mut bytes = b"d".to_vec();
-        for key in (0..100_000).rev() {
+        for key in (0..1_000_000).rev() {
             bytes.extend_from_slice(format!("6:{key:06}i1e").as_bytes());
         }
         bytes.push(b'e');
         let start = std::time::Instant::now();
         let document = scan(&bytes, Limits::TORRENT).unwrap();
-        assert_eq!(document.root().as_dict().unwrap().count(), 100_000);
-        assert!(start.elapsed().as_secs() < 5);
+        assert_eq!(document.root().as_dict().unwrap().count(), 1_000_000);
+        // A second where nothing else runs; comparing each with each would take an hour.
+        assert!(start.elapsed().as_secs() < 120);
     }
 
     proptest! {

@@ -80,7 +80,7 @@ pub struct DemoArgs {
 /// Commands that exist.
 pub const COMMANDS: &[&str] = &["create", "demo", "edit", "help", "magnet", "show", "verify"];
 
-/// Commands that the contract promises and that are still to come: their names are taken.
+/// Commands that are still to come: their names are taken.
 const TO_COME: &[&str] = &[
     "metadata",
     "scrape",

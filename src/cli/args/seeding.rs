@@ -15,10 +15,11 @@ pub struct Seeding {
     /// Seeds what is there and never downloads; exit code 32 and a list when something is missing
     #[arg(long)]
     pub seed_only: bool,
-    /// Seeds until so many times the torrent's size has been sent in this run: 1, 2.5
+    /// Seeds until so many times what was downloaded has been sent (the torrent's size, if nothing was), in all runs;
+    /// with --no-state in this one: 1, 2.5
     #[arg(long, value_name = "R", value_parser = ratio)]
     pub ratio: Option<f64>,
-    /// Seeds for so long: 90s, 10m, 2d
+    /// Seeds for so long in this run: 90s, 10m, 2d
     #[arg(long, value_name = "DUR", value_parser = value::duration)]
     pub seed_time: Option<Duration>,
     /// Seeds until nobody has taken anything for so long
@@ -30,7 +31,8 @@ pub struct Seeding {
     /// Of several of these four: stops with the first that is met (any), or when all are
     #[arg(long, value_name = "HOW", value_enum, default_value_t = StopWhen::Any, hide_possible_values = true)]
     pub stop_when: StopWhen,
-    /// Shows each peer a few pieces at a time, so that little is sent twice (BEP 16): for a first and only seed
+    /// Shows each peer a few pieces at a time, so that little is sent twice (BEP 16): for a first and only seed, who
+    /// has everything at the start
     #[arg(long = "super")]
     pub super_seed: bool,
 }

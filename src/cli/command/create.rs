@@ -26,6 +26,7 @@ use crate::cli::torrent_file;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
 use crate::metainfo::safe_path::{SafePaths, is_kept};
+use crate::runtime::disk::special_file::what_is;
 use crate::runtime::hash_files::tree::{self, Tree, TreeFile};
 use crate::runtime::hash_files::{Payload, Source, Strictness};
 
@@ -118,8 +119,7 @@ fn find(args: &CreateArgs, dir: &Path) -> Result<Found, CliError> {
         return Ok(Found { name, dir: real, is_folder: true, files, tree });
     }
     if !metadata.is_file() {
-        let error =
-            format!("{} is {}, neither a file nor a folder", shown(&args.path), tree::kind(&metadata));
+        let error = format!("{} is {}, neither a file nor a folder", shown(&args.path), what_is(&metadata));
         return Err(CliError::new(ExitCode::Io, error));
     }
     tree::require_readable(&real, &metadata).map_err(|error| unreadable(&args.path, &error))?;
@@ -142,8 +142,12 @@ impl Found {
             let inside = |path: &Path| shown(&self.dir.join(path));
             name_some(screen, "unreadable", faults.map(|(path, error)| format!("{}: {error}", inside(path))));
             let (first, _) = &self.tree.faults[0];
-            let count = format::count(self.tree.faults.len(), "file or folder");
-            let error = format!("{}: cannot be read; {count} in all", inside(first));
+            let others = match self.tree.faults.len() - 1 {
+                0 => String::new(),
+                1 => ", nor can one more file or folder".to_owned(),
+                others => format!(", nor can {others} more files or folders"),
+            };
+            let error = format!("{}: cannot be read{others}", inside(first));
             return Err(CliError::new(ExitCode::Io, error)
                 .with_hint("leave it out with --exclude, or make it readable"));
         }

@@ -17,6 +17,7 @@ use super::written;
 use crate::base::hash::Sha1Hash;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
+use crate::base::size;
 use crate::base::time::Duration;
 use crate::cli::args::{DemoArgs, GivingUp, Seeding};
 use crate::cli::env::Env;
@@ -32,7 +33,7 @@ use crate::hashing::{self, Run, RunningHash};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content as Made, Draft};
 use crate::runtime::client::{Client, ClientSettings, Listen, NewTorrent};
-use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
+use crate::runtime::disk::{SyncPolicy, Target};
 use crate::runtime::tracker_server::TrackerServer;
 
 /// The file's name.
@@ -57,7 +58,7 @@ pub fn demo(args: &DemoArgs, mut env: Env) -> ExitCode {
         Outcome::Ended(code) => Ok(code),
         Outcome::Verified(time) => {
             let rate = ByteRate((args.size as f64 / time.as_secs_f64().max(0.001)) as u64);
-            let (size, time, rate) = (format::bytes(args.size), format::span(time), format::rate(rate));
+            let (size, time, rate) = (size::size(args.size), format::span(time), format::rate(rate));
             let line = format!("demo: {size} in {time}, {rate}, every byte identical\n");
             written(env.stdout.write_all(line.as_bytes()).and_then(|()| env.stdout.flush()))?;
             Ok(ExitCode::Ok)
@@ -85,7 +86,7 @@ async fn run(
     if size == 0 || size > SIZE_MAX {
         return Err(CliError::usage("--size must be more than 0 and at most 1T"));
     }
-    screen.say(&format!("making {} of data in {}", format::bytes(size), folder.0.display()));
+    screen.say(&format!("making {} of data in {}", size::size(size), folder.0.display()));
     let seed_folder = folder.0.join("seed");
     let digests = match in_background(interrupts, {
         let seed_folder = seed_folder.clone();
@@ -161,27 +162,15 @@ fn client_settings() -> ClientSettings {
         check_threads: None,
         // What is made here goes away with the demo.
         state: None,
-        sync: Sync::None,
+        sync: SyncPolicy::None,
         engine,
-    }
-}
-
-fn target(dir: PathBuf) -> Target {
-    Target {
-        dir,
-        part_suffix: true,
-        allocate: Allocate::Sparse,
-        read_only: false,
-        lenient: false,
-        reserve: 0,
-        on_conflict: OnConflict::Keep,
     }
 }
 
 fn settings(dir: PathBuf) -> Settings {
     Settings {
         client: client_settings(),
-        disk: target(dir),
+        disk: Target::new(dir),
         name: None,
         peers: Vec::new(),
         trackers: Vec::new(),
@@ -199,7 +188,7 @@ impl Seed {
         let client = Client::start(client_settings())?;
         client.add(NewTorrent {
             metainfo: Arc::new(metainfo.clone()),
-            target: Target { read_only: true, ..target(dir) },
+            target: Target { read_only: true, ..Target::new(dir) },
             output: None,
             peers: Vec::new(),
             trackers: Vec::new(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::download::{catch, in_runtime};
 use crate::base::rate::ByteRate;
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -65,10 +66,10 @@ impl Hashing {
     }
 }
 
-/// `1.0 GiB in 0.3 s, 3.4 GiB/s`.
+/// `1 GiB in 0.3 s, 3.4 GiB/s`.
 pub(super) fn speed(bytes: u64, time: Duration) -> String {
     let rate = ByteRate((bytes as f64 / time.as_secs_f64().max(0.001)) as u64);
-    format!("{} in {}, {}", format::bytes(bytes), format::span(time), format::rate(rate))
+    format!("{} in {}, {}", size(bytes), format::span(time), format::rate(rate))
 }
 
 fn explained(error: &HashError, stopped_by: ExitCode) -> CliError {

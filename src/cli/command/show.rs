@@ -169,7 +169,7 @@ fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::escape::is_unsafe;
+    use crate::base::invisible::is_unsafe;
 
     fn torrent() -> Metainfo {
         let comment = "x\x1b[31m\u{202e}\ny";

@@ -16,13 +16,14 @@ use super::hashing::{Hashing, speed};
 use super::{torrent, written};
 use crate::base::hash::{PieceHash, Sha1Hash};
 use crate::base::index::FileIndex;
+use crate::base::size::size;
 use crate::cli::args::VerifyArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::output::Screen;
 use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::json_text::to_json;
-use crate::cli::output::{Screen, format};
 use crate::metainfo::Metainfo;
 use crate::runtime::hash_files::locate::{Located, Place};
 use crate::runtime::hash_files::{Payload, Source, Strictness};
@@ -263,7 +264,7 @@ impl FileReport {
     fn text(&self) -> String {
         let (word, remark) = match (self.status, self.found) {
             (Status::Ok, Some(found)) if found > self.length => {
-                ("ok", format!("  {} too long", format::bytes(found - self.length)))
+                ("ok", format!("  {} too long", size(found - self.length)))
             }
             (Status::Ok, _) => ("ok", String::new()),
             (Status::Missing, _) => ("missing", String::new()),

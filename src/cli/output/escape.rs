@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::metainfo::safe_path::is_invisible;
+use crate::base::invisible::is_unsafe;
 
 /// Shows a text with its control, bidi and invisible characters as escapes: `\n`, `\x1b`, `\u{202e}`.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +49,6 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     shown
 }
 
-/// The first `limit` characters of `text`, escaped, with `...` when there are more.
-pub fn escape_short(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}...", Escaped(&text[..end])),
-        None => escape(text),
-    }
-}
-
-/// Whether showing `c` could do more than show a letter.
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,12 +73,6 @@ mod tests {
     #[test]
     fn a_sentence_is_not_escaped_twice() {
         assert_eq!(escape_sentence("no \\x1b[2J \x1b[2J \\\\"), "no \\x1b[2J \\x1b[2J \\\\");
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        assert_eq!(escape_short("日本語", 2), "日本...");
-        assert_eq!(escape_short("日本語", 3), "日本語");
     }
 
     proptest! {

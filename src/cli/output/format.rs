@@ -1,25 +1,24 @@
-//! Numbers for people: sizes in steps of 1024, rates, times.
+//! Numbers that change while they are looked at, rates, times. Sizes that stay are [`size`](crate::base::size::size).
 
 use crate::base::rate::ByteRate;
+use crate::base::size::Unit;
 use crate::base::time::Duration;
 
-const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-
-/// A size, as `1.5 GiB`.
-pub fn bytes(count: u64) -> String {
-    let unit = unit_of(count);
-    format!("{} {}", number(count, unit), UNITS[unit])
+/// A size that grows, as `1.0 GiB`: what follows stays in its column.
+pub fn growing(bytes: u64) -> String {
+    let unit = Unit::of(bytes);
+    format!("{} {}", unit.number(bytes), unit.name())
 }
 
 /// A part of a whole in the whole's unit, as `3.1/4.9 GiB`.
 pub fn part_of(part: u64, whole: u64) -> String {
-    let unit = unit_of(whole);
-    format!("{}/{} {}", number(part, unit), number(whole, unit), UNITS[unit])
+    let unit = Unit::of(whole);
+    format!("{}/{} {}", unit.number(part), unit.number(whole), unit.name())
 }
 
 /// A rate, as `98.2 MiB/s`.
 pub fn rate(rate: ByteRate) -> String {
-    format!("{}/s", bytes(rate.0))
+    format!("{}/s", growing(rate.0))
 }
 
 /// A share in percent, rounded down: `100.0%` is only what is whole.
@@ -56,23 +55,6 @@ pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-fn unit_of(count: u64) -> usize {
-    // 1023.96 KiB would be shown as 1024.0: it is 1.0 MiB.
-    let mut unit = 0;
-    while unit + 1 < UNITS.len() && scaled(count, unit) >= 1023.95 {
-        unit += 1;
-    }
-    unit
-}
-
-fn scaled(count: u64, unit: usize) -> f64 {
-    count as f64 / 1024_f64.powi(unit as i32)
-}
-
-fn number(count: u64, unit: usize) -> String {
-    if unit == 0 { count.to_string() } else { format!("{:.1}", scaled(count, unit)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,10 +66,9 @@ mod tests {
             (1023, "1023 B"),
             (1024, "1.0 KiB"),
             (1024 * 1024 - 1, "1.0 MiB"),
-            (5_261_334_938, "4.9 GiB"),
-            (u64::MAX, "16777216.0 TiB"),
+            (u64::MAX, "16.0 EiB"),
         ] {
-            assert_eq!(bytes(count), shown);
+            assert_eq!(growing(count), shown);
         }
         assert_eq!(part_of(3_328_599_654, 5_261_334_938), "3.1/4.9 GiB");
         assert_eq!(part_of(0, 0), "0/0 B");

@@ -8,7 +8,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::escape::is_unsafe;
+use crate::base::invisible::is_unsafe;
 
 /// `value` as JSON on one line, without a line end.
 ///

@@ -117,7 +117,6 @@ impl Screen {
 
     /// Columns of the terminal.
     pub fn width(&self) -> usize {
-        #[cfg(unix)]
         if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
             && size.ws_col > 0
         {
@@ -128,7 +127,6 @@ impl Screen {
 
     /// Whether bars may be drawn: not while the program runs in the background of its terminal.
     pub(super) fn is_in_foreground(&self) -> bool {
-        #[cfg(unix)]
         if let Ok(group) = rustix::termios::tcgetpgrp(std::io::stderr()) {
             return group == rustix::process::getpgrp();
         }

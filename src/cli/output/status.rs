@@ -1,4 +1,5 @@
-//! One torrent's state as one line: `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
+//! One torrent's state as one line:
+//! `ubuntu.iso  62.3% 3.1/4.9 GiB  ↓ 98.2 MiB/s ↑ 1.2 MiB/s  peers 42 (17 seeds)  copies 23.4  ETA 0:19`.
 //!
 //! Where the line does not fit, what matters least goes first, then the name is cut.
 
@@ -141,7 +142,7 @@ fn seeding(torrent: &TorrentSnapshot) -> Vec<Part> {
     vec![
         part("seeding".to_owned(), 0, 2),
         part(format!("↑ {}", format::rate(torrent.up)), 0, 2),
-        part(format!("uploaded {}", format::bytes(torrent.uploaded)), 1, 2),
+        part(format!("uploaded {}", format::growing(torrent.uploaded)), 1, 2),
         part(format!("peers {}", torrent.peers), 2, 2),
     ]
 }
@@ -172,6 +173,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::base::rate::ByteRate;
     use crate::base::time::Duration;
+    use crate::engine::disk_job::Traffic;
     use crate::engine::order::TorrentId;
     use crate::engine::snapshot::StallReason;
 
@@ -181,11 +183,13 @@ pub(crate) mod tests {
             torrent: TorrentId(1),
             phase,
             total: 5_261_334_938,
+            pieces: 100,
+            have: 62,
             verified: 3_278_500_000,
             partial: 0,
-            pieces: (100, 62),
             downloaded: 3_278_500_000,
             uploaded: 1 << 20,
+            earlier: Traffic::default(),
             wasted: 0,
             down: ByteRate(102_970_163),
             up: ByteRate(1_258_291),
@@ -200,7 +204,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_line_is_as_the_contract_shows_it() {
+    fn the_line_is_as_the_readme_shows_it() {
         let line = StatusLine::new("ubuntu.iso", &snapshot(Phase::Downloading)).full();
         assert_eq!(
             line,

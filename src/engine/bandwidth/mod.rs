@@ -109,6 +109,14 @@ impl Bandwidth {
         grants
     }
 
+    /// Since when no limit has held a connection back; `None` while one does.
+    pub fn free_since(&self, connection: ConnectionId, direction: Direction) -> Option<Instant> {
+        let Some(member) = self.meters[direction as usize].members.get(&connection) else {
+            return Some(Instant::ZERO);
+        };
+        (member.held > 0).then_some(member.free_since)
+    }
+
     /// Whether one of a torrent's connections could move more, were it not for a limit.
     pub fn is_holding_back(&self, torrent: TorrentId, direction: Direction) -> bool {
         let members = self.meters[direction as usize].members.values();
@@ -138,6 +146,8 @@ struct Member {
     used: u64,
     /// The round in which it was given something last.
     round: u64,
+    /// When it was given something after it had run out.
+    free_since: Instant,
 }
 
 /// What a member could do with, and in the end gets.
@@ -164,7 +174,8 @@ impl Meter {
         if is_free || (self.session.is_none() && !self.torrents.contains_key(&torrent)) {
             return u64::MAX;
         }
-        let member = Member { torrent, held: FLOAT as i64, used: 0, round: self.rounds };
+        let member =
+            Member { torrent, held: FLOAT as i64, used: 0, round: self.rounds, free_since: Instant::ZERO };
         self.members.insert(connection, member);
         FLOAT
     }
@@ -205,6 +216,9 @@ impl Meter {
         for claim in &claims {
             self.take(claim.torrent, i64::try_from(claim.bytes).unwrap_or(i64::MAX));
             if let Some(member) = self.members.get_mut(&claim.connection) {
+                if member.held <= 0 {
+                    member.free_since = now;
+                }
                 member.held = member.held.saturating_add_unsigned(claim.bytes);
                 member.round = self.rounds;
             }

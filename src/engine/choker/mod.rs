@@ -11,6 +11,9 @@
 //!   whoever took least, so that large pieces come whole. Newcomers are three times as likely to be tried.
 //! - A free slot is taken at once. A peer that wants nothing keeps its unchoke only until somebody waits,
 //!   and so does one that asks for nothing for 30 s.
+//! - Whoever takes nothing for 20 s of what it has asked for, though we would send it, gives its seat up to
+//!   whoever waits, and comes behind all others: until it takes something, or for five minutes. One that gives
+//!   while we leech has its slot for that.
 //! - No peer is choked and unchoked within 10 s.
 //! - Peers that will never want anything (BEP 21) have no slot.
 //!
@@ -38,6 +41,10 @@ const ROTATION: Duration = Duration::from_secs(30);
 const NO_CHANGE_WITHIN: Duration = Duration::from_secs(10);
 /// A peer that asks for nothing for so long does not need its slot.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
+/// A peer that lets what it asked for lie for so long does not need its seat either.
+const UNTAKEN_AFTER: Duration = Duration::from_secs(20);
+/// It comes behind all others for so long: a line may have been down, and nobody is to starve.
+const LAST_FOR: Duration = Duration::from_secs(5 * 60);
 /// How many times as likely a newcomer is to be tried.
 const NEWCOMER_WEIGHT: usize = 3;
 
@@ -66,6 +73,11 @@ pub struct Standing {
     pub changed: Option<Instant>,
     /// When it asked for something last, or was unchoked.
     pub asked: Instant,
+    /// Since when we would have sent it what it has asked for, and it has taken none; `None` when nothing waits
+    /// for it, or only for a limit of ours.
+    pub owed: Option<Instant>,
+    /// When it took something last.
+    pub took: Option<Instant>,
 }
 
 impl Standing {
@@ -98,6 +110,17 @@ impl Standing {
     fn is_idle(&self, now: Instant) -> bool {
         now.since(self.asked) >= IDLE_AFTER
     }
+
+    /// When it will have taken nothing for too long, if it takes nothing until then.
+    fn untaken_at(&self) -> Option<Instant> {
+        let is_for_giving = !self.are_we_seed && self.given > ByteRate(0);
+        let owed = self.owed.filter(|_| self.has_slot() && !is_for_giving)?;
+        Some(self.changed.map_or(owed, |changed| owed.max(changed)) + UNTAKEN_AFTER)
+    }
+
+    fn lets_lie(&self, now: Instant) -> bool {
+        self.untaken_at().is_some_and(|at| at <= now)
+    }
 }
 
 /// What is to change.
@@ -116,6 +139,8 @@ pub struct Choker {
     rng: Rng,
     /// Peers that have their slot to be tried out, and since when.
     tried: BTreeMap<ConnectionId, Instant>,
+    /// Peers that come behind all others, and since when.
+    last: BTreeMap<ConnectionId, Instant>,
     last_round: Option<Instant>,
     /// When a turn ended last.
     last_rotation: Instant,
@@ -129,6 +154,7 @@ impl Choker {
             slots: SlotCount::new(slots),
             rng,
             tried: BTreeMap::new(),
+            last: BTreeMap::new(),
             last_round: None,
             last_rotation: Instant::ZERO,
             next: None,
@@ -150,7 +176,8 @@ impl Choker {
         }
         let holders: BTreeSet<ConnectionId> =
             peers.iter().filter(|peer| peer.has_slot()).map(|peer| peer.connection).collect();
-        self.tried.retain(|tried, _| holders.contains(tried));
+        self.put_last(now, peers);
+        self.tried.retain(|tried, _| holders.contains(tried) && !self.last.contains_key(tried));
         let is_round = self.last_round.is_none_or(|last| last + ROUND <= now);
         let served = if is_round { self.hold_round(now, peers) } else { self.fill(now, peers) };
         self.set_next(now, peers, &served);
@@ -186,8 +213,7 @@ impl Choker {
         }
         let kept = tried.iter().filter(|(.., tried)| self.tried.contains_key(tried));
         kept.for_each(|(.., tried)| served.add(*tried));
-        self.draw(now, peers, &mut served);
-        served.add_rest(peers);
+        self.share_out(now, peers, &mut served);
         served
     }
 
@@ -203,18 +229,44 @@ impl Choker {
         tried
     }
 
-    /// Between rounds: whoever has a slot keeps it, and what is free is taken.
+    /// Between rounds: whoever has a slot and a use for it keeps it, and what is free is taken.
     fn fill(&mut self, now: Instant, peers: &[Standing]) -> Served {
         let mut served = Served::new(self.seats());
-        peers.iter().filter(|peer| peer.has_slot()).for_each(|peer| served.add_beyond(peer.connection));
-        self.draw(now, peers, &mut served);
-        served.add_rest(peers);
+        let keeps = |peer: &&Standing| peer.has_slot() && !(self.is_last(peer) && peer.may_change(now));
+        peers.iter().filter(keeps).for_each(|peer| served.add_beyond(peer.connection));
+        self.share_out(now, peers, &mut served);
         served
     }
 
-    /// Gives the seats that are left to peers that wait, at random.
-    fn draw(&mut self, now: Instant, peers: &[Standing], served: &mut Served) {
-        let is_drawn = |peer: &&Standing| peer.is_waiting() && peer.may_change(now);
+    /// Finds out who comes behind all others.
+    fn put_last(&mut self, now: Instant, peers: &[Standing]) {
+        let mut last = BTreeMap::new();
+        for peer in peers {
+            let before = self.last.get(&peer.connection).copied();
+            let is_still =
+                |since: &Instant| peer.took.is_none_or(|took| took <= *since) && now.since(*since) < LAST_FOR;
+            let since = if peer.lets_lie(now) { Some(now) } else { before.filter(is_still) };
+            last.extend(since.map(|since| (peer.connection, since)));
+        }
+        self.last = last;
+    }
+
+    fn is_last(&self, peer: &Standing) -> bool {
+        self.last.contains_key(&peer.connection)
+    }
+
+    /// Gives the seats that are left: to peers that wait, to those that have one so far, and last to those that
+    /// come behind all others.
+    fn share_out(&mut self, now: Instant, peers: &[Standing], served: &mut Served) {
+        self.draw(now, peers, served, false);
+        served.add_rest(peers);
+        self.draw(now, peers, served, true);
+    }
+
+    /// Gives the seats that are left to peers that wait, at random: those that come last, or the others.
+    fn draw(&mut self, now: Instant, peers: &[Standing], served: &mut Served, last: bool) {
+        let is_drawn =
+            |peer: &&Standing| peer.is_waiting() && peer.may_change(now) && self.is_last(peer) == last;
         let mut waiting: Vec<&Standing> =
             peers.iter().filter(is_drawn).filter(|peer| !served.has(peer.connection)).collect();
         let weight = |peer: &Standing| if peer.since >= self.last_rotation { NEWCOMER_WEIGHT } else { 1 };
@@ -241,7 +293,9 @@ impl Choker {
         let round = self.last_round.map_or(now, |last| last + ROUND);
         // Seats are left only for peers that were choked a moment ago.
         let change = left().map(Standing::may_change_at).min().filter(|at| served.has_room() && *at > now);
-        self.next = Some(change.map_or(round, |change| round.min(change)));
+        let holders = peers.iter().filter(|peer| served.has(peer.connection));
+        let untaken = holders.filter_map(Standing::untaken_at).filter(|at| *at > now).min();
+        self.next = [change, untaken].into_iter().flatten().chain([round]).min();
     }
 }
 

@@ -177,6 +177,8 @@ mod tests {
                 is_unchoked: false,
                 changed: None,
                 asked: Instant::ZERO,
+                owed: None,
+                took: None,
             };
             let all = takes.iter().zip(0..).map(|(takes, number)| (*takes, standing(number))).collect();
             Takers { slots: SlotCount::new(slots), all, uplink, now: Instant::ZERO }

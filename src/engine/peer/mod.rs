@@ -59,6 +59,10 @@ pub struct PeerConnection {
     pub uploading: VecDeque<BlockRequest>,
     /// How many of these, from the first, have been handed on to be read and sent.
     pub uploads_begun: usize,
+    /// When something was queued for it that had nothing queued before.
+    pub queued_at: Instant,
+    /// When it took a block last.
+    pub last_taken: Option<Instant>,
     /// Pieces that it serves us even while it chokes us.
     pub allowed_fast: Vec<PieceIndex>,
     /// Requests that it has taken back in this turn.
@@ -149,6 +153,8 @@ impl PeerConnection {
             requests: RequestPipeline::new(now),
             uploading: VecDeque::new(),
             uploads_begun: 0,
+            queued_at: now,
+            last_taken: None,
             allowed_fast: Vec::new(),
             cancelled: BTreeSet::new(),
             fast_offers: Vec::new(),
@@ -213,6 +219,20 @@ impl PeerConnection {
     /// Whether it will never want anything.
     pub fn wants_nothing(&self) -> bool {
         self.is_upload_only || self.is_seed()
+    }
+
+    /// Since when something waits for it, and it has taken nothing; `None` when nothing does.
+    pub fn owed_since(&self) -> Option<Instant> {
+        let taken = self.last_taken.unwrap_or(Instant::ZERO);
+        (!self.uploading.is_empty()).then(|| self.queued_at.max(taken))
+    }
+
+    /// Queues a request of its.
+    pub fn queue_upload(&mut self, now: Instant, request: BlockRequest) {
+        if self.uploading.is_empty() {
+            self.queued_at = now;
+        }
+        self.uploading.push_back(request);
     }
 
     /// Whether it may be asked for something at all.

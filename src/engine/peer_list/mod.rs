@@ -34,19 +34,6 @@ pub enum PeerSource {
     Person,
 }
 
-/// How many peers are known, and in what way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PeerCounts {
-    /// All that are known, banned ones left out.
-    pub known: usize,
-    /// Connected.
-    pub connected: usize,
-    /// Being dialled.
-    pub dialling: usize,
-    /// Not connected, and the last attempt failed.
-    pub failed: usize,
-}
-
 /// The peers of a torrent that are known, connected or not.
 pub struct PeerList {
     candidates: BTreeMap<SocketAddr, Candidate>,
@@ -195,18 +182,6 @@ impl PeerList {
     /// How many peers are known, banned ones left out.
     pub fn known(&self) -> usize {
         self.candidates.len()
-    }
-
-    /// How many peers are in which state. Looks at all of them.
-    pub fn counts(&self) -> PeerCounts {
-        let count =
-            |wanted: fn(&Candidate) -> bool| self.candidates.values().filter(|peer| wanted(peer)).count();
-        PeerCounts {
-            known: self.known(),
-            connected: count(|peer| peer.contact == Contact::Connected),
-            dialling: count(|peer| peer.contact == Contact::Dialling),
-            failed: count(|peer| matches!(peer.contact, Contact::Apart { .. }) && peer.failures > 0),
-        }
     }
 
     /// Changes a candidate, and its place in the order of dials with it.

@@ -220,18 +220,6 @@ fn a_full_list_gives_up_who_failed_and_keeps_who_is_in_use() {
     assert!(add("9.0.0.3:1", PeerSource::Person), "instead of a stranger");
     assert_eq!(list.known(), limit::KNOWN_PEERS);
     assert!(list.add(secs(1), failed, PeerSource::Person, Reach::Global), "it was forgotten");
-    assert_eq!(list.counts().connected, 1);
-}
-
-#[test]
-fn counts_tell_a_list_of_dead_peers() {
-    let mut list = list_of(&["1.0.0.1:1", "1.0.0.2:1"]);
-    let first = list.pick_dial(Instant::ZERO).unwrap();
-    assert_eq!(list.counts(), PeerCounts { known: 2, dialling: 1, ..PeerCounts::default() });
-    list.on_dial_failed(Instant::ZERO, first);
-    let second = list.pick_dial(Instant::ZERO).unwrap();
-    list.on_dial_failed(Instant::ZERO, second);
-    assert_eq!(list.counts(), PeerCounts { known: 2, failed: 2, ..PeerCounts::default() });
 }
 
 #[derive(Clone, Debug)]
@@ -322,10 +310,9 @@ proptest! {
                 Step::Wait(secs) => now += Duration::from_secs(secs),
                 Step::Connected(_) | Step::Failed(_) | Step::Disconnected(..) => {}
             }
-            let counts = list.counts();
-            prop_assert!(counts.connected + counts.dialling <= counts.known);
-            let due = counts.known - counts.connected - counts.dialling;
-            prop_assert!(list.due.len() == due || list.are_we_seed && list.due.len() < due);
+            let apart = list.candidates.values().filter(|peer| matches!(peer.contact, Contact::Apart { .. }));
+            let due = apart.filter(|peer| !(peer.is_seed && list.are_we_seed));
+            prop_assert_eq!(list.due.len(), due.count());
         }
         list.set_complete(false);
         now += Duration::from_secs(2 * 60 * 60);

@@ -9,7 +9,8 @@
 //!
 //! A fast peer has a piece to itself, so that its blocks arrive in one run and are hashed as they come;
 //! slower peers share the pieces under way, so that few are open at a time. A piece that has failed its hash
-//! is fetched by one peer alone where that is possible, so that a second failure names the culprit.
+//! is fetched by one peer alone where that is possible, so that a second failure names the culprit; for a while,
+//! after which others help who have nothing else to send.
 
 mod availability;
 mod open_piece;
@@ -269,17 +270,6 @@ impl PiecePicker {
         if self.pieces.close_if_untouched(piece) {
             self.availability.list(piece);
         }
-    }
-
-    /// By block, who sent it: for a piece that is under way or being verified, so ask before its verdict is
-    /// marked; else empty.
-    pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
-        let found = self.pieces.open_piece(piece).or_else(|| self.pieces.verifying_piece(piece));
-        let sender = |block: &Block| match block {
-            Block::Received(peer) => Some(*peer),
-            _ => None,
-        };
-        found.map_or(Vec::new(), |open| open.blocks().iter().map(sender).collect())
     }
 
     /// The pieces that are verified and written.

@@ -6,9 +6,14 @@
 
 use super::PeerKey;
 use crate::base::index::{BlockAddress, PieceIndex};
+use crate::base::time::{Duration, Instant};
 
 /// Blocks of a piece that are asked for in one go while others go beside it: as many as are written and hashed in one.
 const RUN: usize = 16;
+/// How long one peer has a piece to itself that has failed once.
+const ALONE: Duration = Duration::from_secs(20);
+/// How often that is doubled at the most.
+const DOUBLINGS: u32 = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Block {
@@ -52,8 +57,10 @@ pub(super) struct OpenPiece {
     pub(super) piece: PieceIndex,
     /// The peer that is to fetch the piece in one run.
     pub(super) owner: Option<PeerKey>,
-    /// The piece failed before: best fetched from one peer alone, so that a culprit is known.
-    pub(super) is_suspect: bool,
+    /// How often the piece has failed: then it is best fetched from one peer alone, so that a culprit is known.
+    failures: u32,
+    /// When its blocks were asked for first, since when its one peer has it to itself.
+    asked: Option<Instant>,
     /// Blocks to ask for: free ones and late ones.
     free: u32,
     late: u32,
@@ -64,11 +71,12 @@ pub(super) struct OpenPiece {
 }
 
 impl OpenPiece {
-    pub(super) fn new(piece: PieceIndex, blocks: u32, is_suspect: bool) -> OpenPiece {
+    pub(super) fn new(piece: PieceIndex, blocks: u32, failures: u32) -> OpenPiece {
         OpenPiece {
             piece,
             owner: None,
-            is_suspect,
+            failures,
+            asked: None,
             free: blocks,
             late: 0,
             received: 0,
@@ -106,8 +114,27 @@ impl OpenPiece {
         RUN - self.first_free as usize % RUN
     }
 
+    /// Whether one peer has the piece to itself: as it has failed, and the peer has not had time enough. The next
+    /// one has twice as long, or rubbish could be sent again and again in the little that a slow peer leaves.
+    pub(super) fn is_reserved(&self, now: Instant) -> bool {
+        let Some(more) = self.failures.checked_sub(1) else { return false };
+        let time = ALONE * 2_u32.saturating_pow(more.min(DOUBLINGS));
+        self.asked.is_none_or(|asked| now.since(asked) < time)
+    }
+
+    /// Whether it has failed before.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether it has failed, and who was to fetch it alone took too long.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.has_failed() && !self.is_reserved(now)
+    }
+
     /// Asks `peer` for at most `room` free blocks, ascending.
-    pub(super) fn take(&mut self, peer: PeerKey, room: usize, out: &mut Vec<BlockAddress>) {
+    pub(super) fn take(&mut self, now: Instant, peer: PeerKey, room: usize, out: &mut Vec<BlockAddress>) {
+        self.asked.get_or_insert(now);
         let end = out.len().saturating_add(room);
         let mut skipped = None;
         for at in self.first_free..self.blocks.len() as u32 {

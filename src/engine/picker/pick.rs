@@ -28,6 +28,8 @@ enum Source {
     New(Rarity),
     /// An open piece that another peer works on.
     Shared,
+    /// A piece that has failed and is another peer's alone, who takes too long with it.
+    Overdue,
     /// Blocks that the peer itself was late with. It was told that they are no longer wanted, so unless it is
     /// asked again they never come from it.
     Again,
@@ -37,10 +39,12 @@ enum Source {
 
 /// The order in which sources are tried for a peer: this is the whole policy.
 fn preference(pace: Pace) -> &'static [Source] {
-    use Source::{Abandoned, Again, New, Own, Second, Shared};
+    use Source::{Abandoned, Again, New, Overdue, Own, Second, Shared};
     match pace {
-        Pace::Abreast(_) | Pace::Fast => &[Own, Abandoned, New(Rarity::RarestFirst), Shared, Again, Second],
-        Pace::Slow => &[Own, Abandoned, Shared, New(Rarity::RarestFirst), Again, Second],
+        Pace::Abreast(_) | Pace::Fast => {
+            &[Own, Abandoned, New(Rarity::RarestFirst), Shared, Overdue, Again, Second]
+        }
+        Pace::Slow => &[Own, Abandoned, Shared, New(Rarity::RarestFirst), Overdue, Again, Second],
         // Not what others were asked for: a block has room for two owners, and the second may be its rescue.
         Pace::Snubbed => &[Own, Abandoned, Shared, New(Rarity::CommonFirst), Again],
     }
@@ -70,6 +74,7 @@ impl PiecePicker {
                     Source::Abandoned => self.adopt(peer, peer_has),
                     Source::New(rarity) => self.open_new(peer, peer_has, rarity),
                     Source::Shared => self.shared_piece(peer, peer_has),
+                    Source::Overdue => self.overdue_piece(now, peer, peer_has),
                     Source::Again => {
                         self.ask_again(now, peer, peer_has, end - before, out);
                         break;
@@ -80,7 +85,7 @@ impl PiecePicker {
                     }
                 };
                 if let Some(open) = piece.and_then(|piece| self.pieces.open_piece_mut(piece)) {
-                    open.take(peer, end - before, out);
+                    open.take(now, peer, end - before, out);
                 }
                 if out.len() == before {
                     break;
@@ -109,7 +114,7 @@ impl PiecePicker {
             let going_on = || self.own_pieces(peer, peer_has).next().map(|open| open.piece);
             let Some(piece) = new.flatten().or_else(going_on) else { return };
             if let Some(open) = self.pieces.open_piece_mut(piece) {
-                open.take(peer, (end - before).min(open.to_end_of_run()), out);
+                open.take(now, peer, (end - before).min(open.to_end_of_run()), out);
             }
             if out.len() == before {
                 return;
@@ -140,7 +145,11 @@ impl PiecePicker {
 
     fn shared_piece(&self, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
         let is_active = |owner| self.requests.outstanding(owner) > 0;
-        self.most_complete(peer, peer_has, |open| !(open.is_suspect && open.owner.is_some_and(is_active)))
+        self.most_complete(peer, peer_has, |open| !(open.has_failed() && open.owner.is_some_and(is_active)))
+    }
+
+    fn overdue_piece(&self, now: Instant, peer: PeerKey, peer_has: &Bitfield) -> Option<PieceIndex> {
+        self.most_complete(peer, peer_has, |open| open.is_overdue(now))
     }
 
     /// Of the open pieces that pass `filter` and have a block for the peer, the one with the least to ask for.
@@ -214,8 +223,8 @@ impl PiecePicker {
 
     /// Asks for blocks that others were asked for. As long as anything is free, only late ones: the peer has
     /// nothing else to send, but the torrent can wait. At the end, any: the most overdue peer's first, and of
-    /// its requests the last, which it would come to last. A piece that has failed is left to its one peer
-    /// unless that is late: whoever answers first with rubbish would spoil it again and again.
+    /// its requests the last, which it would come to last. A piece that has failed is left to its one peer for a
+    /// while unless that is late: whoever answers first with rubbish would spoil it again and again.
     fn ask_second(
         &mut self,
         now: Instant,
@@ -238,7 +247,8 @@ impl PiecePicker {
             self.requests.newest_first(other).map(move |block| (block, is_late))
         });
         for (block, is_late) in asked.take(SECOND_PROBES).filter(|(block, _)| peer_has.has(block.piece)) {
-            let open = self.pieces.open_piece_mut(block.piece).filter(|open| is_late || !open.is_suspect);
+            let open =
+                self.pieces.open_piece_mut(block.piece).filter(|open| is_late || !open.is_reserved(now));
             let Some(open) = open else { continue };
             if let Some(late) = open.take_over(block.block, peer) {
                 replaced.push((late, block));

@@ -9,6 +9,7 @@
 //! Invariant: `have` holds exactly the pieces in state `Have`; `closed` all pieces but the missing ones that
 //! may be picked; an open piece lacks at least one block; a piece being verified lacks none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::open_piece::OpenPiece;
@@ -39,8 +40,8 @@ pub(super) struct Pieces {
     settled: Bitfield,
     /// Pieces that may not be opened.
     closed: Bitfield,
-    /// Pieces that failed their hash, ascending: whoever sends them next does so alone.
-    suspect: Vec<PieceIndex>,
+    /// Pieces that failed their hash, and how often: whoever sends them next does so alone.
+    failures: BTreeMap<PieceIndex, u32>,
 }
 
 impl Pieces {
@@ -53,7 +54,7 @@ impl Pieces {
             have: Bitfield::empty(count),
             settled: Bitfield::empty(count),
             closed: Bitfield::empty(count),
-            suspect: Vec::new(),
+            failures: BTreeMap::new(),
             layout,
         };
         for piece in pieces.layout.pieces() {
@@ -129,10 +130,10 @@ impl Pieces {
         if !self.is_openable(piece) {
             return None;
         }
-        let is_suspect = self.suspect.binary_search(&piece).is_ok();
+        let failures = self.failures.get(&piece).copied().unwrap_or(0);
         self.states[piece.index()] = PieceState::Open { slot: self.open.len() as u32 };
         self.closed.insert(piece);
-        self.open.push(OpenPiece::new(piece, self.layout.blocks_in(piece), is_suspect));
+        self.open.push(OpenPiece::new(piece, self.layout.blocks_in(piece), failures));
         self.open.last_mut()
     }
 
@@ -177,9 +178,7 @@ impl Pieces {
             self.leave(piece, PieceState::Have);
             self.have.insert(piece);
             self.settled.insert(piece);
-            if let Ok(at) = self.suspect.binary_search(&piece) {
-                self.suspect.remove(at);
-            }
+            self.failures.remove(&piece);
         }
         is_verifying
     }
@@ -190,9 +189,8 @@ impl Pieces {
         if is_verifying {
             self.leave(piece, PieceState::Missing);
             self.closed.remove(piece);
-            if let Err(at) = self.suspect.binary_search(&piece) {
-                self.suspect.insert(at, piece);
-            }
+            let failures = self.failures.entry(piece).or_default();
+            *failures = failures.saturating_add(1);
         }
         is_verifying
     }

@@ -174,7 +174,6 @@ fn at_the_end_two_peers_are_asked_for_a_block_and_the_slower_is_cancelled() {
     assert_eq!(bench.receive((4, 1), A), Received::Duplicate);
     assert_eq!(bench.receive((4, 0), A), new(true, Some(B)));
     assert_eq!(bench.picker.outstanding(B), 0);
-    assert_eq!(bench.picker.senders(PieceIndex(4)), [Some(A), Some(B)]);
 }
 
 #[test]
@@ -289,6 +288,31 @@ fn a_failed_piece_is_left_to_its_peer_at_the_end_until_that_is_late() {
     assert_eq!(bench.pick_of_all(C, Pace::Fast, 2), [], "C might be the one who spoils it");
     bench.now += Duration::from_secs(11);
     assert_eq!(bench.pick_of_all(C, Pace::Fast, 2), [(4, 1), (4, 0)]);
+}
+
+#[test]
+fn a_failed_piece_is_shared_with_the_idle_when_its_peer_has_had_it_for_long_enough() {
+    let mut bench = Bench::new(5, 100, 4);
+    for (who, seconds) in [(A, 20), (B, 40), (A, 80)] {
+        for block in bench.pick_of_all(who, Pace::Fast, 100) {
+            bench.receive(block, who);
+        }
+        bench.picker.mark_failed(PieceIndex(4));
+        assert_eq!(bench.pick_of_all(B, Pace::Slow, 1), [(4, 0)]);
+        // It delivers, a block a second.
+        for second in 1..seconds {
+            bench.now += Duration::from_secs(1);
+            bench.receive((4, second - 1), B);
+            assert_eq!(bench.pick_of_all(B, Pace::Slow, 1), [(4, second)]);
+            assert_eq!(bench.pick_of_all(C, Pace::Fast, 1), []);
+        }
+        bench.now += Duration::from_secs(1);
+        assert_eq!(bench.pick_of_all(C, Pace::Snubbed, 1), []);
+        assert_eq!(bench.pick_of_all(C, Pace::Fast, 2), [(4, seconds), (4, seconds + 1)]);
+        for block in seconds - 1..seconds + 2 {
+            bench.receive((4, block), if block < seconds { B } else { C });
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
-use crate::engine::disk_job::Verdict;
+use crate::engine::disk_job::{Traffic, Verdict};
 
 /// A run of numbers: the first, and how many.
 pub type RunOf = (u32, u32);
@@ -33,6 +33,8 @@ pub enum Fact {
     Tainted(FileIndex),
     /// These files, and no others, are about to be synced; which are tainted unless something is said after it.
     Syncing(Vec<RunOf>),
+    /// So much more was moved.
+    Moved(Traffic),
 }
 
 /// What is said of pieces.
@@ -149,6 +151,11 @@ impl Fact {
                 out.push(9);
                 encode_runs(runs, out);
             }
+            Fact::Moved(traffic) => {
+                out.push(10);
+                out.extend(traffic.uploaded.to_le_bytes());
+                out.extend(traffic.downloaded.to_le_bytes());
+            }
         }
     }
 
@@ -206,6 +213,10 @@ impl Reader<'_> {
             }
             8 => Fact::Tainted(FileIndex(self.number()?)),
             9 => Fact::Syncing(self.runs()?),
+            10 => {
+                let uploaded = u64::from_le_bytes(self.take()?);
+                Fact::Moved(Traffic { uploaded, downloaded: u64::from_le_bytes(self.take()?) })
+            }
             _ => return None,
         })
     }

@@ -9,6 +9,7 @@ use super::fact::{Fact, Pieces, RunOf, Stamp, Whose, runs, runs_of};
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
+use crate::engine::disk_job::Traffic;
 
 /// What is known of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,8 @@ pub struct Record {
     pub tainted: BTreeSet<FileIndex>,
     /// Files that are being synced: were this the last that is known, nobody would know what came of it.
     pub syncing: BTreeSet<FileIndex>,
+    /// What was moved in all runs.
+    pub traffic: Traffic,
 }
 
 /// A fact that can't be true of this torrent.
@@ -51,6 +54,7 @@ impl Record {
             files: BTreeMap::new(),
             tainted: BTreeSet::new(),
             syncing: BTreeSet::new(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -116,6 +120,7 @@ impl Record {
             Fact::Tainted(file) => {
                 self.tainted.insert(*file);
             }
+            Fact::Moved(traffic) => self.traffic = self.traffic.plus(*traffic),
             Fact::Syncing(runs) => self.syncing = numbers(runs, files)?.map(FileIndex).collect(),
         }
         Ok(())
@@ -157,6 +162,7 @@ impl Record {
         }));
         facts.extend(self.tainted.iter().map(|file| Fact::Tainted(*file)));
         facts.push(Fact::Syncing(runs_of(self.syncing.iter().map(|file| file.0))));
+        facts.extend((self.traffic != Traffic::default()).then_some(Fact::Moved(self.traffic)));
         facts
     }
 }

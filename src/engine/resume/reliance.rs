@@ -61,7 +61,8 @@ impl Scene<'_> {
             })
             .collect();
         let none = Bitfield::empty(self.layout.piece_count());
-        let mut resume = Resume { have: none.clone(), unsure: none, written: Vec::new() };
+        let (written, traffic) = (Vec::new(), record.traffic);
+        let mut resume = Resume { have: none.clone(), unsure: none, written, traffic };
         for piece in self.layout.pieces() {
             let (mut is_absent, mut is_changed, mut is_doubtful) = (false, false, !is_same_boot);
             for slice in self.file_map.slices(self.layout.piece_range(piece)) {
@@ -99,6 +100,10 @@ impl Scene<'_> {
         (record.have, record.unsure) = (resume.have.clone(), resume.unsure.clone());
         record.written = resume.written.iter().cloned().collect();
         if let Some(old) = old {
+            // Of what is gone nothing counts: who fetches it again begins anew.
+            if self.found.iter().any(|look| matches!(look, Look::Present(..))) {
+                record.traffic = old.traffic;
+            }
             for piece in resume.have.iter().filter(|piece| old.durable.has(*piece)) {
                 record.durable.insert(piece);
             }

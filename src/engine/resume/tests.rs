@@ -10,6 +10,7 @@ use super::reliance::{Look, Scene};
 use crate::base::file_map::FileMap;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
+use crate::engine::disk_job::Traffic;
 
 const PIECES: u32 = 40;
 
@@ -29,6 +30,7 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         (0..3u32, stamp, prop::sample::select(vec![Whose::Unknown, Whose::Ours, Whose::PerhapsOurs]))
             .prop_map(|(file, stamp, whose)| Fact::File(FileIndex(file), stamp, whose)),
         (0..3u32).prop_map(|file| Fact::Tainted(FileIndex(file))),
+        any::<(u64, u64)>().prop_map(|(uploaded, downloaded)| Fact::Moved(Traffic { uploaded, downloaded })),
         prop::collection::vec((0..3u32, 0..3u32), 0..3).prop_map(Fact::Syncing),
         (any::<[u8; 20]>(), "[0-9a-f-]{0,36}", any::<u64>())
             .prop_map(|(identity, boot, device)| Fact::Begin { identity, boot, device }),

@@ -6,6 +6,7 @@
 
 use super::Session;
 use crate::base::time::Instant;
+use crate::engine::action::Direction;
 use crate::engine::choker::{Changes, Standing};
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
@@ -30,6 +31,11 @@ impl Session {
         let mut standings: Vec<Standing> = Vec::new();
         for torrent in self.torrents.values_mut() {
             torrent.add_standings(now, &mut standings);
+        }
+        for standing in &mut standings {
+            // What a limit of ours has held back was not left lying.
+            let free = self.bandwidth.free_since(standing.connection, Direction::Up);
+            standing.owed = standing.owed.zip(free).map(|(owed, free)| owed.max(free));
         }
         let Changes { choke, unchoke } = self.choker.decide(now, &standings);
         self.timers.set(TimerReason::Choker, self.choker.poll_timeout());

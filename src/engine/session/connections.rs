@@ -24,6 +24,8 @@ pub(super) struct Connections {
     links: BTreeMap<ConnectionId, Link>,
     /// Accepted connections by IP address.
     accepted: BTreeMap<IpAddr, usize>,
+    /// Dialled connections whose handshake is due: their dials are not over yet.
+    dialled: usize,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,13 @@ struct Link {
     address: SocketAddr,
     origin: Origin,
     stage: Stage,
+}
+
+impl Link {
+    /// Whether it is still a dial: the peer may turn out to be somebody else.
+    fn is_dial(&self) -> bool {
+        matches!((self.origin, self.stage), (Origin::Dialled(_), Stage::Handshake(_)))
+    }
 }
 
 /// How far a connection has come.
@@ -45,8 +54,9 @@ enum Stage {
 }
 
 impl Connections {
-    pub(super) fn len(&self) -> usize {
-        self.links.len()
+    /// Connections that no dial stands for any more.
+    pub(super) fn without_dials(&self) -> usize {
+        self.links.len() - self.dialled
     }
 
     /// The torrent that a connection belongs to.
@@ -61,11 +71,20 @@ impl Connections {
         if link.origin == Origin::Accepted {
             *self.accepted.entry(link.address.ip()).or_default() += 1;
         }
+        self.dialled += usize::from(link.is_dial());
         self.links.insert(connection, link);
+    }
+
+    fn set_stage(&mut self, connection: ConnectionId, stage: Stage) {
+        let Some(link) = self.links.get_mut(&connection) else { return };
+        self.dialled -= usize::from(link.is_dial());
+        link.stage = stage;
+        self.dialled += usize::from(link.is_dial());
     }
 
     fn remove(&mut self, connection: ConnectionId) -> Option<Link> {
         let link = self.links.remove(&connection)?;
+        self.dialled -= usize::from(link.is_dial());
         if link.origin == Origin::Accepted
             && let Some(count) = self.accepted.get_mut(&link.address.ip())
         {
@@ -99,6 +118,11 @@ impl Session {
         self.torrents.iter().find(|(_, torrent)| torrent.matches(info_hash)).map(|(id, _)| *id)
     }
 
+    /// Connections, and dials that may become some.
+    pub(super) fn places_taken(&self) -> usize {
+        self.connections.without_dials() + self.dials.len()
+    }
+
     pub(super) fn handle_opened(
         &mut self,
         now: Instant,
@@ -123,7 +147,7 @@ impl Session {
                 }
             }
             Origin::Accepted => {
-                let is_full = self.connections.len() + self.dials.len() >= self.settings.max_peers;
+                let is_full = self.places_taken() >= self.settings.max_peers;
                 if is_full && !self.make_room(now) || self.connections.is_crowded_from(address.ip()) {
                     refusal = Some(CloseReason::Full);
                 } else if let Some(overdue) = self.connections.overdue() {
@@ -181,9 +205,7 @@ impl Session {
         };
         match verdict {
             Ok(torrent) => {
-                if let Some(link) = self.connections.links.get_mut(&connection) {
-                    link.stage = Stage::Member(torrent);
-                }
+                self.connections.set_stage(connection, Stage::Member(torrent));
                 let is_free = self.settings.is_unlimited(address.ip());
                 let grants = self.bandwidth.on_joined(connection, torrent, is_free);
                 grants.into_iter().for_each(|grant| self.allow(grant));
@@ -220,9 +242,9 @@ impl Session {
 
     /// Closes a connection that is not a member.
     fn close_early(&mut self, now: Instant, connection: ConnectionId, reason: CloseReason) {
-        let Some(link) = self.connections.links.get_mut(&connection) else { return };
-        link.stage = Stage::Closing;
+        let Some(link) = self.connections.links.get(&connection) else { return };
         let origin = link.origin;
+        self.connections.set_stage(connection, Stage::Closing);
         self.timers.set(TimerReason::Handshake(connection), None);
         self.actions.push_back(Action::Close { connection, reason });
         if let Origin::Dialled(dial) = origin {
@@ -253,14 +275,8 @@ impl Session {
         match link.stage {
             Stage::Member(torrent) => {
                 self.bandwidth.on_left(connection);
-                let reason = match cause {
-                    CloseCause::Asked => "closed by us",
-                    CloseCause::ByPeer => "closed by the peer",
-                    CloseCause::Network => "the network failed",
-                    CloseCause::Malformed => "it sent what is no peer wire",
-                };
                 self.with_torrent(now, torrent, |torrent, ctx| {
-                    torrent.on_closed(ctx, connection, reason.to_owned());
+                    torrent.on_closed(ctx, connection, cause.to_string());
                 });
             }
             Stage::Handshake(_) => {

@@ -1,7 +1,7 @@
 //! All torrents of one client: the engine's front door.
 //!
 //! [`Session`] hands each input to the torrent that it concerns, keeps the connections that have not shaken
-//! hands yet, and keeps the budgets that torrents share. It has the four verbs of every machine here:
+//! hands yet, and keeps the budgets that torrents share. It has four verbs:
 //! `handle_input`, `handle_timeout`, `poll_action`, `poll_timeout`; whoever drives it drains `poll_action`
 //! after every `handle_*`.
 
@@ -271,9 +271,8 @@ impl Session {
     }
 
     fn with_context<R>(&mut self, now: Instant, act: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        let busy = self.connections.len() + self.dials.len();
         let mut room = Room {
-            connections: self.settings.max_peers.saturating_sub(busy),
+            connections: self.settings.max_peers.saturating_sub(self.places_taken()),
             dials: self.settings.max_dials.saturating_sub(self.dials.len()),
         };
         let mut ctx = Context {
@@ -297,6 +296,7 @@ fn torrent_of(result: &DiskResult) -> TorrentId {
         | DiskResult::UnprovenFound { torrent, .. }
         | DiskResult::FileFinished { torrent, .. }
         | DiskResult::Settled { torrent }
+        | DiskResult::Remembered { torrent }
         | DiskResult::Closed { torrent } => *torrent,
         DiskResult::Advanced { job, .. } => job.torrent,
     }

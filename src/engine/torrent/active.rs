@@ -17,9 +17,9 @@ use crate::base::hash::PieceHash;
 use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::{DiskError, DiskJob};
+use crate::engine::disk_job::{DiskError, DiskJob, Traffic};
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -62,6 +62,10 @@ pub(super) struct Active {
     pub(super) refusals: u32,
     pub(super) full_rng: Rng,
     pub(super) totals: Totals,
+    /// What all earlier runs moved.
+    pub(super) earlier: Traffic,
+    /// What this one moved when that was told to be remembered, and when that is due again.
+    remembered: (Traffic, Option<Instant>),
     pub(super) down: RollingRate,
     pub(super) up: RollingRate,
     /// When a useful block came last; the start before any.
@@ -90,6 +94,9 @@ pub(super) struct Totals {
     /// Of all files but pad files.
     pub(super) payload: u64,
 }
+
+/// What moved is remembered so often, while something does.
+const REMEMBER_EVERY: Duration = Duration::from_secs(5 * 60);
 
 impl Active {
     /// The torrent that `opening` found.
@@ -135,6 +142,8 @@ impl Active {
             refusals: 0,
             full_rng: rng.fork("full disk"),
             totals,
+            earlier: opening.earlier(),
+            remembered: (Traffic::default(), None),
             down: RollingRate::new(ctx.now),
             up: RollingRate::new(ctx.now),
             last_block: ctx.now,
@@ -189,6 +198,7 @@ impl Active {
     pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
         self.is_complete = true;
         self.peer_list.set_complete(true);
+        self.remember_traffic(ctx);
         ctx.actions.push_back(Action::Disk(DiskJob::Settle { torrent: self.id }));
         if fetched {
             self.announcer.on_complete();
@@ -212,6 +222,7 @@ impl Active {
         self.is_stopping = true;
         self.full_disk = None;
         self.submit_all(ctx);
+        self.remember_traffic(ctx);
         self.close_all(ctx, CloseReason::Stopped);
         self.announcer.stop(ctx.now);
         self.pump_tracker(ctx);
@@ -221,6 +232,7 @@ impl Active {
     pub(super) fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
         self.failure = Some(error);
         self.is_stopping = true;
+        self.remember_traffic(ctx);
         self.close_all(ctx, CloseReason::Stopped);
         self.announcer.stop(ctx.now);
         self.pump_tracker(ctx);
@@ -248,7 +260,8 @@ impl Active {
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
-        [self.sweep_at, self.news.due(), disk, self.announcer.poll_timeout(), dial]
+        let remember = self.remembered.1;
+        [self.sweep_at, self.news.due(), disk, remember, self.announcer.poll_timeout(), dial]
             .into_iter()
             .flatten()
             .min()
@@ -270,11 +283,32 @@ impl Active {
         if is_due(self.spill_at) && self.full_disk.is_none() {
             self.spill(ctx);
         }
+        if is_due(self.remembered.1) {
+            self.remember_traffic(ctx);
+        }
         if is_due(self.sweep_at) {
             self.sweep(ctx);
         }
         self.pump_tracker(ctx);
         self.dial(ctx);
+    }
+
+    /// Something has moved: it is to be remembered before long.
+    pub(super) fn on_moved(&mut self, now: Instant) {
+        if !self.is_stopping {
+            self.remembered.1.get_or_insert(now + REMEMBER_EVERY);
+        }
+    }
+
+    /// Has what moved since the last time remembered, with what earlier runs did.
+    pub(super) fn remember_traffic(&mut self, ctx: &mut Context<'_>) {
+        let Totals { uploaded, downloaded, .. } = self.totals;
+        let all = Traffic { uploaded, downloaded };
+        let (before, _) = std::mem::replace(&mut self.remembered, (all, None));
+        if all != before {
+            let job = DiskJob::Remember { torrent: self.id, traffic: all.since(before) };
+            ctx.actions.push_back(Action::Disk(job));
+        }
     }
 
     pub(super) fn check_invariants(&self) {

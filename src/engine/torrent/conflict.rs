@@ -10,8 +10,9 @@
 //! - it shares all its pieces with neighbours, one of which may be what is missing: a conflict only if
 //!   nothing else of the torrent was recognised either
 //!
-//! A conflict ends the torrent, or sends it to another place if people want that; nothing of the file is touched. No conflict is no licence to overwrite: the
-//! disk fetches unproven files anew beside the old ones, and replaces those only by what contains them.
+//! A conflict ends the torrent, or sends it to another place if people want that; nothing of the file is touched.
+//! No conflict is no licence to overwrite: the disk fetches unproven files anew beside the old ones, and replaces
+//! those only by what contains them.
 
 use crate::base::file_map::FileSpan;
 use crate::base::index::{FileIndex, PieceIndex};

@@ -8,7 +8,7 @@ use crate::base::address::subscriber;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::limit;
-use crate::engine::action::CloseReason;
+use crate::engine::action::{Action, CloseReason};
 use crate::engine::input::{ConnectionId, Origin};
 use crate::engine::notice::Notice;
 use crate::engine::peer::PeerConnection;
@@ -44,6 +44,7 @@ impl Active {
         }
         self.settle_duplicate(ctx, address, origin, handshake)?;
         let pieces = self.spec.layout.piece_count();
+        ctx.actions.push_back(Action::Expect { connection, pieces });
         let mut peer = PeerConnection::new(ctx.now, address, origin, handshake, pieces);
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });

@@ -13,7 +13,7 @@ use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::engine::action::Action;
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing};
+use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, Traffic};
 use crate::engine::order::{TorrentId, TorrentSpec};
 use crate::engine::snapshot::{Phase, TorrentSnapshot};
 
@@ -43,6 +43,8 @@ pub(super) struct Opening {
     verified: u64,
     /// Blocks of unfinished pieces that are on disk.
     written: Vec<(PieceIndex, Vec<bool>)>,
+    /// What all earlier runs moved.
+    earlier: Traffic,
     is_checking: bool,
     /// Pieces to check that no job has been given yet.
     unsure: Bitfield,
@@ -66,6 +68,7 @@ impl Opening {
             have: none.clone(),
             verified: 0,
             written: Vec::new(),
+            earlier: Traffic::default(),
             is_checking: false,
             unsure: none,
             to_check: 0,
@@ -95,6 +98,11 @@ impl Opening {
         &self.have
     }
 
+    /// What all earlier runs moved.
+    pub(super) fn earlier(&self) -> Traffic {
+        self.earlier
+    }
+
     /// Blocks of unfinished pieces that are on disk.
     pub(super) fn take_written(&mut self) -> Vec<(PieceIndex, Vec<bool>)> {
         std::mem::take(&mut self.written)
@@ -120,6 +128,7 @@ impl Opening {
                 self.have = known.have;
                 self.verified = self.have.iter().map(|piece| self.spec.payload_of(piece)).sum();
                 self.written = known.written;
+                self.earlier = known.traffic;
                 self.begin_check(known.unsure);
             }
             DiskResult::Checked { pieces, result: Ok(good), .. } => {
@@ -140,6 +149,7 @@ impl Opening {
             DiskResult::Advanced { .. }
             | DiskResult::FileFinished { .. }
             | DiskResult::Settled { .. }
+            | DiskResult::Remembered { .. }
             | DiskResult::Closed { .. } => {}
         }
         self.order_checks(ctx);
@@ -155,6 +165,7 @@ impl Opening {
         (self.have, self.unsure) = (none.clone(), none);
         self.verified = 0;
         self.written = Vec::new();
+        self.earlier = Traffic::default();
         self.is_checking = false;
         (self.to_check, self.next, self.done) = (0, 0, 0);
     }
@@ -195,9 +206,11 @@ impl Opening {
             total: self.spec.payload(),
             verified: self.verified,
             partial: 0,
-            pieces: (pieces, self.have.count()),
+            pieces,
+            have: self.have.count(),
             downloaded: 0,
             uploaded: 0,
+            earlier: self.earlier,
             wasted: 0,
             down: ByteRate(0),
             up: ByteRate(0),

@@ -29,6 +29,7 @@ impl Active {
         data: BlockData,
     ) -> Outcome {
         let length = data.len();
+        self.on_moved(ctx.now);
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if length == 0 {
             return self.on_empty_block(ctx, connection, piece, begin);
@@ -185,6 +186,7 @@ impl Active {
             | DiskResult::Checked { .. }
             | DiskResult::UnprovenFound { .. }
             | DiskResult::Settled { .. }
+            | DiskResult::Remembered { .. }
             | DiskResult::Closed { .. } => {}
         }
         Ok(())

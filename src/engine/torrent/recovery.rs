@@ -52,6 +52,7 @@ impl Active {
                 peer.last_received += (ctx.now + GRACE).since(heard_at);
             }
             peer.requests.excuse(ctx.now);
+            peer.queued_at = ctx.now;
         }
         if !self.peers.is_empty() {
             self.arm_sweep(ctx.now + GRACE);

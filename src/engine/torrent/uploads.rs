@@ -53,6 +53,8 @@ impl Active {
             changed: peer.choke_changed,
             // Whoever has something queued has asked for enough.
             asked: if peer.uploading.is_empty() { peer.last_asked } else { now },
+            owed: peer.owed_since(),
+            took: peer.last_taken,
         };
         standings.extend(self.peers.iter_mut().map(standing));
     }
@@ -106,7 +108,7 @@ impl Active {
         let is_taken = is_possible && !is_full && self.is_served(connection, request);
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if is_taken {
-            peer.uploading.push_back(request);
+            peer.queue_upload(ctx.now, request);
         } else {
             if peer.has_fast {
                 ctx.send(connection, Message::Reject(request));
@@ -186,9 +188,11 @@ impl Active {
         connection: ConnectionId,
         blocks: &[BlockRequest],
     ) {
+        self.on_moved(ctx.now);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.last_sent = ctx.now;
         peer.last_data = ctx.now;
+        peer.last_taken = Some(ctx.now);
         for block in blocks {
             peer.up.add(ctx.now, block.length);
             peer.taken += u64::from(block.length);

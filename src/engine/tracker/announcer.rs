@@ -1,24 +1,23 @@
-//! The walk over the tiers, and the end of it.
+//! The walk over the tiers.
+
+mod ending;
 
 use std::collections::VecDeque;
 
+use super::outcome::{Outcome, read};
 use super::tier::Tiers;
 use super::tracker_state::{Attempt, FAMILIES, Failure, Route, Standing, Tracker};
 use super::{AnnouncerSettings, FetchKey, Totals, TrackerOutput, url_rule};
-use crate::base::address::Reach;
 use crate::base::limit;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::HttpRequest;
 use crate::engine::input::{HttpAnswer, HttpFailure};
-use crate::wire::tracker::{AnnounceAnswer, AnnounceRequest, Event, without_secrets};
+use crate::wire::shown_url::without_secrets;
+use crate::wire::tracker::{AnnounceRequest, Event};
 
 /// How long an announce may take.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long all `stopped` together may take: a person waits.
-const STOP_TIMEOUT: Duration = Duration::from_millis(1_700);
-/// How long a `stopped` waits for an announce that is under way to the same tracker.
-const STOP_GRACE: Duration = Duration::from_millis(700);
 
 /// The trackers of one torrent.
 #[derive(Debug)]
@@ -40,7 +39,6 @@ pub struct Announcer {
     answered_at: Instant,
     /// Whether the torrent was completed in this run.
     is_completed: bool,
-    has_answered: bool,
     next_key: u32,
     outputs: VecDeque<Pending>,
 }
@@ -104,7 +102,6 @@ impl Announcer {
             step: limit::ANNOUNCE_GAP_MIN,
             answered_at: Instant::ZERO,
             is_completed: false,
-            has_answered: false,
             next_key: 0,
             outputs,
         }
@@ -112,7 +109,7 @@ impl Announcer {
 
     /// Begins to announce; nothing happens where no family is in use.
     pub fn start(&mut self, now: Instant) {
-        if self.phase == Phase::Idle && self.settings.families != (false, false) {
+        if self.phase == Phase::Idle && (self.settings.families.v4 || self.settings.families.v6) {
             self.phase = Phase::Running;
             self.begin_round(now);
         }
@@ -131,24 +128,6 @@ impl Announcer {
         if self.phase == Phase::Running && self.asked.is_none() {
             self.tell_completed();
         }
-    }
-
-    /// Ends: trackers that have answered `started` are told, for as long as [`Announcer::is_idle_after_stop`]
-    /// is false.
-    pub fn stop(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Stopping { .. } | Phase::Stopped) {
-            return;
-        }
-        self.phase = Phase::Stopping { grace: now + STOP_GRACE, by: now + STOP_TIMEOUT };
-        self.asked = None;
-        for tracker in 0..self.trackers.len() {
-            for family in 0..FAMILIES.len() {
-                if self.trackers[tracker].routes[family].in_flight.is_none() {
-                    self.say_goodbye(now, tracker, family);
-                }
-            }
-        }
-        self.settle_stop();
     }
 
     /// Whether more peers would be of use. While they are, trackers are asked sooner than they wish to be,
@@ -274,16 +253,6 @@ impl Announcer {
             && asked.all(|tracker| matches!(tracker.standing, Standing::Refusing | Standing::Dismissed))
     }
 
-    /// Whether any tracker has ever answered, be it with a refusal.
-    pub fn has_answered(&self) -> bool {
-        self.has_answered
-    }
-
-    /// When trackers are asked next, for people; `None` while one is asked, or when none will be.
-    pub fn next_announce(&self) -> Option<Instant> {
-        if self.phase == Phase::Running { self.poll_timeout() } else { None }
-    }
-
     /// When the next round is due.
     fn round_at(&self) -> Option<Instant> {
         if let Some(working) = self.working {
@@ -322,7 +291,7 @@ impl Announcer {
         let tracker = &mut self.trackers[index];
         tracker.is_tried = true;
         tracker.attempt = Attempt::default();
-        let families = [self.settings.families.0, self.settings.families.1];
+        let families = [self.settings.families.v4, self.settings.families.v6];
         for family in (0..FAMILIES.len()).filter(|&family| families[family]) {
             let route = &self.trackers[index].routes[family];
             if wants(route) {
@@ -361,7 +330,6 @@ impl Announcer {
         let route = &mut tracker.routes[family];
         match outcome {
             Outcome::Answered(answer, reach) => {
-                self.has_answered = true;
                 route.on_answer(event);
                 if answer.tracker_id.is_some() {
                     route.tracker_id = answer.tracker_id;
@@ -380,7 +348,6 @@ impl Announcer {
             }
             Outcome::NoSuchFamily => route.is_working = false,
             Outcome::Failed(failure) => {
-                self.has_answered |= failure.refused;
                 route.is_working = false;
                 // A refusal says more than a failure to connect.
                 let attempt = &mut tracker.attempt;
@@ -432,73 +399,5 @@ impl Announcer {
             }
             self.announce(working, Route::owes_completed);
         }
-    }
-
-    /// Tells a tracker over one family that we leave, if it knows that we are there.
-    fn say_goodbye(&mut self, now: Instant, tracker: usize, family: usize) {
-        let Phase::Stopping { by, .. } = self.phase else { return };
-        let route = &self.trackers[tracker].routes[family];
-        if !route.is_started || now >= by {
-            return;
-        }
-        let owes = self.is_completed && route.owes_completed();
-        let event = if owes { Event::Completed } else { Event::Stopped };
-        self.send(tracker, family, Some(event), by.since(now));
-    }
-
-    /// Where an announce is still under way, says goodbye without waiting for it.
-    fn overtake_by_goodbyes(&mut self, now: Instant) {
-        for tracker in 0..self.trackers.len() {
-            for family in 0..FAMILIES.len() {
-                let route = &mut self.trackers[tracker].routes[family];
-                if route.in_flight.is_some_and(|(_, event)| event != Some(Event::Stopped)) {
-                    route.in_flight = None;
-                    route.is_working = false;
-                    self.say_goodbye(now, tracker, family);
-                }
-            }
-        }
-        self.settle_stop();
-    }
-
-    fn give_up_stop(&mut self) {
-        for tracker in &mut self.trackers {
-            for route in &mut tracker.routes {
-                route.in_flight = None;
-            }
-        }
-        self.settle_stop();
-    }
-
-    fn settle_stop(&mut self) {
-        if !self.trackers.iter().any(Tracker::is_busy) {
-            self.phase = Phase::Stopped;
-        }
-    }
-}
-
-/// What a fetch has come to.
-enum Outcome {
-    Answered(AnnounceAnswer, Reach),
-    NoSuchFamily,
-    Failed(Failure),
-}
-
-fn read(result: Result<HttpAnswer, HttpFailure>) -> Outcome {
-    let failed = |reason: String| Outcome::Failed(Failure { reason, refused: false, retry: None });
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(HttpFailure::NoSuchFamily) => return Outcome::NoSuchFamily,
-        Err(failure) => return failed(failure.to_string()),
-    };
-    let reach = answer.server.map_or(Some(Reach::Global), |server| Reach::of(server.ip()));
-    // Some trackers refuse with a status of 400 and more; the reason is worth more than the number.
-    match AnnounceAnswer::decode(&answer.body) {
-        Ok(AnnounceAnswer { failure_reason: Some(reason), retry_in, .. }) => {
-            Outcome::Failed(Failure { reason, refused: true, retry: retry_in })
-        }
-        _ if answer.status != 200 => failed(format!("HTTP status {}", answer.status)),
-        Ok(told) => Outcome::Answered(told, reach.unwrap_or(Reach::Global)),
-        Err(error) => failed(error.to_string()),
     }
 }

@@ -9,6 +9,7 @@
 //! resolving and redirects are the runtime's; which of the named peers are dialled is the peer list's.
 
 mod announcer;
+mod outcome;
 mod tier;
 mod tracker_state;
 mod url_rule;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 pub use announcer::Announcer;
 
 use super::action::HttpRequest;
+use crate::base::address::Families;
 use crate::base::address::Reach;
 use crate::base::hash::Sha1Hash;
 use crate::base::peer_id::PeerId;
@@ -36,8 +38,8 @@ pub struct AnnouncerSettings {
     pub port: u16,
     /// Tells a tracker that we are the same over both families; random, constant in a run.
     pub key: u32,
-    /// Families of addresses in use: `(IPv4, IPv6)`.
-    pub families: (bool, bool),
+    /// Families of addresses in use.
+    pub families: Families,
     /// Peers asked for an announce.
     pub numwant: u32,
     /// Whether to tell that peers may connect to us encrypted.

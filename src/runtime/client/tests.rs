@@ -1,6 +1,6 @@
 //! A client whose disk is slow, or does not answer at all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::engine::snapshot::{Detail, StallReason, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{Content, Draft};
 use crate::runtime::disk::door::fault::{Call, planned::plan};
-use crate::runtime::disk::{Allocate, OnConflict, Sync, Target};
+use crate::runtime::disk::{SyncPolicy, Target};
 
 const PIECE: usize = 64 * 1024;
 const MEMORY: u64 = 1024 * 1024;
@@ -56,7 +56,7 @@ impl Drop for Gate {
 struct Pair {
     dir: tempfile::TempDir,
     content: Vec<u8>,
-    _seed: Client,
+    seed: Client,
     client: Client,
     gate: Gate,
     is_reached: Receiver<()>,
@@ -89,13 +89,13 @@ impl Pair {
             });
         };
         let mut seed = client();
-        add(&seed, Target { read_only: true, ..target(dir.path().join("seed")) }, Vec::new());
+        add(&seed, Target { read_only: true, ..Target::new(dir.path().join("seed")) }, Vec::new());
         while !matches!(seed.notice().await, Some(Notice::Complete { .. })) {}
         let place = dir.path().join("client");
         let (gate, is_reached) = Gate::before_writes(&place);
         let client = client();
-        add(&client, target(place), vec![([127, 0, 0, 1], seed.port()).into()]);
-        Pair { dir, content, _seed: seed, client, gate, is_reached }
+        add(&client, Target::new(place), vec![([127, 0, 0, 1], seed.port()).into()]);
+        Pair { dir, content, seed, client, gate, is_reached }
     }
 
     async fn snapshot(&self) -> TorrentSnapshot {
@@ -113,22 +113,10 @@ fn client() -> Client {
         listen: Listen { v4: true, v6: false, loopback_only: true },
         check_threads: None,
         state: None,
-        sync: Sync::None,
+        sync: SyncPolicy::None,
         engine: Settings { memory: MEMORY, ..Settings::default() },
     })
     .unwrap()
-}
-
-fn target(dir: PathBuf) -> Target {
-    Target {
-        dir,
-        part_suffix: true,
-        allocate: Allocate::Sparse,
-        read_only: false,
-        lenient: false,
-        reserve: 0,
-        on_conflict: OnConflict::Keep,
-    }
 }
 
 #[tokio::test]
@@ -163,4 +151,21 @@ async fn a_disk_that_hangs_does_not_keep_anybody_from_leaving() {
     let began = Instant::now();
     drop(pair.client);
     assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn whoever_seeds_is_told_that_a_peer_left_for_what_could_not_be_read() {
+    let mut pair = Pair::start(16 << 20).await;
+    pair.wait_for_a_write();
+    let data = std::fs::File::options().write(true).open(pair.dir.path().join("seed/payload")).unwrap();
+    data.set_len(0).unwrap();
+    pair.gate.open();
+    let reason = tokio::time::timeout(LIMIT, async {
+        loop {
+            if let Notice::PeerClosed { reason, .. } = pair.seed.notice().await.expect("it runs on") {
+                break reason;
+            }
+        }
+    });
+    assert_eq!(reason.await.expect("somebody leaves"), "what it asked for could not be read");
 }

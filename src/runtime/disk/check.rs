@@ -1,15 +1,12 @@
 //! Which pieces on disk are right.
 //!
 //! Missing files and holes cost nothing: a piece that is all hole is right only if it should be all zeros.
-//! Memory is a step for each of the pieces hashed side by side, whatever
-//! the piece length.
+//! Memory is a step for each of the pieces hashed side by side, whatever the piece length.
 
-use std::num::NonZero;
 use std::ops::Range;
 
-use rustix::fs::Advice;
-
 use super::advance::{LANES, STEP, Scratch, is_right};
+use super::read_advice::read_ahead;
 use super::storage::{Payload, next_data};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::PieceIndex;
@@ -87,7 +84,7 @@ impl Check {
             self.next += 1;
         }
         if let (Some(first), Some(last)) = (self.lanes.first(), self.lanes.last()) {
-            read_ahead(payload, first.next..last.end)?;
+            announce_reads(payload, first.next..last.end)?;
         }
         Ok(left)
     }
@@ -125,11 +122,10 @@ struct Lane {
 
 /// Has the system read what lies there, in its order: the lanes take it in steps from several places, for
 /// which a rotating disk would move to and fro.
-fn read_ahead(payload: &Payload, range: Range<u64>) -> Result<(), DiskError> {
+fn announce_reads(payload: &Payload, range: Range<u64>) -> Result<(), DiskError> {
     for slice in payload.storage.file_map.slices(range).filter(|slice| !slice.is_pad) {
-        if let (Some(open), Some(length)) = (payload.readable(slice.file)?, NonZero::new(slice.length)) {
-            // A file system that can't is read without.
-            let _ = rustix::fs::fadvise(&open.file, slice.offset, Some(length), Advice::WillNeed);
+        if let Some(open) = payload.readable(slice.file)? {
+            read_ahead(&open.file, slice.offset, slice.length);
         }
     }
     Ok(())

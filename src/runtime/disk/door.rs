@@ -3,17 +3,20 @@
 //! Everything happens beneath a handle on the download folder. Names come from strangers, and others may
 //! write to the folder too: so no symbolic link below it is ever followed, whenever it was put there, and
 //! only regular files are opened. A FIFO, device, socket, folder or link in a file's place is refused and not
-//! touched. Linux resolves folders in one call where the kernel can (`openat2`), others element by element.
+//! touched. The way through folders is `beneath`'s.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::special_file;
+
+mod beneath;
 pub(in crate::runtime) mod fault;
 #[cfg(target_os = "linux")]
 pub mod lease;
@@ -21,6 +24,8 @@ pub mod lease;
 #[path = "door/no_lease.rs"]
 pub mod lease;
 pub mod reading;
+
+use self::beneath::FOLDER;
 
 /// A handle on the download folder.
 #[derive(Debug)]
@@ -193,33 +198,6 @@ impl Door {
     fn is_fat(&self) -> bool {
         false
     }
-
-    /// The folder that holds `path`, and the name it has there.
-    fn folder_of<'a>(&self, path: &'a Path, create: bool) -> io::Result<(Folder<'_>, &'a OsStr)> {
-        let unsafe_path = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
-        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(unsafe_path());
-        }
-        let (name, above) = path
-            .file_name()
-            .zip(path.parent())
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(unsafe_path)?;
-        if above.as_os_str().is_empty() {
-            return Ok((Folder::Root(self.root.as_fd()), name));
-        }
-        let opened = match open_beneath(self.root.as_fd(), above) {
-            Err(Errno::NOENT) if create => open_each(self.root.as_fd(), above, true),
-            other => other,
-        };
-        match opened {
-            Ok(folder) => Ok((Folder::Below(folder), name)),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                Err(in_the_way("a symbolic link or a file in place of a folder"))
-            }
-            Err(errno) => Err(errno.into()),
-        }
-    }
 }
 
 /// Bytes free for us where `path` is or would be; `None` when that cannot be told, or when it is not bytes but
@@ -232,60 +210,6 @@ pub(super) fn free_space_at(path: &Path) -> Option<u64> {
 
 fn free(stat: &rustix::fs::StatVfs) -> u64 {
     stat.f_bavail.saturating_mul(stat.f_frsize)
-}
-
-/// A folder that is only passed through.
-#[cfg(target_os = "linux")]
-const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-#[cfg(not(target_os = "linux"))]
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-enum Folder<'a> {
-    Root(BorrowedFd<'a>),
-    Below(OwnedFd),
-}
-
-impl AsFd for Folder<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Folder::Root(root) => *root,
-            Folder::Below(folder) => folder.as_fd(),
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
-    use rustix::fs::ResolveFlags;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root, path, FOLDER, Mode::empty(), resolve) {
-        // Not in this kernel, forbidden by a sandbox, or a rename above us just now.
-        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::AGAIN) => open_each(root, path, false),
-        other => other,
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
-    open_each(root, path, false)
-}
-
-/// Opens one folder after the other, each by its name in the one before; makes missing ones when `create`.
-fn open_each(root: BorrowedFd<'_>, path: &Path, create: bool) -> rustix::io::Result<OwnedFd> {
-    let mut folder: Option<OwnedFd> = None;
-    for part in path.iter() {
-        let above = folder.as_ref().map_or(root, |folder| folder.as_fd());
-        let mut opened = rustix::fs::openat(above, part, FOLDER, Mode::empty());
-        if create && matches!(opened, Err(Errno::NOENT)) {
-            match rustix::fs::mkdirat(above, part, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno),
-            }
-            opened = rustix::fs::openat(above, part, FOLDER, Mode::empty());
-        }
-        folder = Some(opened?);
-    }
-    folder.ok_or(Errno::INVAL)
 }
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -315,11 +239,7 @@ fn look_at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Found>> {
 fn regular(stat: &rustix::fs::Stat) -> io::Result<Found> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(found(stat)),
-        FileType::Symlink => Err(in_the_way("a symbolic link")),
-        FileType::Directory => Err(in_the_way("a folder")),
-        FileType::Fifo => Err(in_the_way("a named pipe")),
-        FileType::Socket => Err(in_the_way("a socket")),
-        _ => Err(in_the_way("a device")),
+        other => Err(in_the_way(special_file::name_of(other))),
     }
 }
 
@@ -374,24 +294,6 @@ mod tests {
             }
         }
         assert!(std::fs::read_dir(&inner).unwrap().next().is_none());
-    }
-
-    #[test]
-    fn both_ways_through_folders_stop_at_a_link() {
-        let dir = tempfile::tempdir().unwrap();
-        let door = Door::open(dir.path(), false).unwrap();
-        drop(door.open_file(Path::new("a/b/file"), Access::Create).unwrap());
-        symlink("a", dir.path().join("link")).unwrap();
-        type Way = fn(BorrowedFd<'_>, &Path) -> rustix::io::Result<OwnedFd>;
-        let one_by_one: Way = |root, path| open_each(root, path, true);
-        for way in [open_beneath, one_by_one] {
-            assert!(way(door.root.as_fd(), Path::new("a/b")).is_ok());
-            let error = way(door.root.as_fd(), Path::new("link/b")).unwrap_err();
-            assert!(matches!(error, Errno::LOOP | Errno::NOTDIR), "{error:?}");
-        }
-        let error = door.open_file(Path::new("link/b/file"), Access::Read).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(door.look(Path::new("link/b/file")).is_err());
     }
 
     #[test]

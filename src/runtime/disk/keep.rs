@@ -5,43 +5,38 @@
 //! journal's lock, so the last one in it is the last one on disk. When the process is killed between a write
 //! and its record, that file's time is not the journal's, and its pieces are checked.
 //!
-//! What is durable is settled behind everybody's back: every 64 MiB or 5 s the files written to are synced,
-//! and the pieces that were written before that are marked.
+//! The payload's lock is `locking`'s. What is durable is settled behind everybody's back (`durable`): every 64 MiB
+//! or 5 s the files written to are synced, and the pieces that were written before that are marked.
+
+mod durable;
+mod locking;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-use super::door::fault::Call;
-use super::door::{Access, Door, Found, found};
+pub(super) use self::locking::lock_carrier;
+use super::door::{Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
-use super::storage::{Name, Names, Payload, Storage};
+use super::storage::{Names, Payload};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Verdict};
-use crate::engine::resume::durability::Pending;
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Traffic, Verdict};
 use crate::engine::resume::reliance::{Look, Scene};
 use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
-use crate::runtime::state::{Busy, Journal, Lock, boot_id};
+use crate::runtime::state::{self, Busy, Journal, Lock, boot_id};
 
 /// Bytes of verified pieces after which the files are synced at once.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long whoever only reads waits for one who still writes.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// Whenever the system gets round to it.
     #[default]
     None,
@@ -55,9 +50,9 @@ pub struct Keeping {
     /// The state folder, and the torrent's identity; `None`: nothing is remembered.
     pub state: Option<(PathBuf, InfoHashes)>,
     /// When complete files must be on the disk.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// Hears what people should know of the state, in words.
-    pub warn: Option<Arc<dyn Fn(String) + Send + std::marker::Sync>>,
+    pub warn: Option<Arc<dyn Fn(String) + Send + Sync>>,
 }
 
 impl fmt::Debug for Keeping {
@@ -83,6 +78,8 @@ pub(super) struct Kept {
     is_settled: bool,
     /// Bytes of pieces verified since the files were synced last.
     unsynced: u64,
+    /// What was moved and is not written down, as somebody else has the journal.
+    unwritten: Traffic,
 }
 
 impl Kept {
@@ -111,12 +108,6 @@ pub(super) enum Due {
     AtOnce,
 }
 
-/// The file that the payload's lock lies on: the first one with bytes of its own.
-pub(super) fn lock_carrier(storage: &Storage) -> Option<FileIndex> {
-    let files = (0..storage.files.len() as u32).map(FileIndex);
-    files.into_iter().find(|file| storage.is_on_disk(*file) && storage.length(*file) > 0)
-}
-
 impl Payload {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.storage.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -129,27 +120,11 @@ impl Payload {
         }
     }
 
-    fn busy(&self, busy: Busy) -> DiskError {
-        let who = busy.pid.map_or("another btget".to_owned(), |pid| format!("btget with process id {pid}"));
-        DiskError {
-            kind: DiskErrorKind::Busy,
-            operation: "use",
-            file: self.storage.target.dir.join(self.storage.top()).to_string_lossy().into_owned(),
-            message: format!("{who} is working on it"),
-        }
-    }
-
     /// Locks the journal and reads it. Who `only_reads` the payload does without when somebody else has it.
     pub(super) fn open_journal(&self, only_reads: bool) -> Result<Opened, DiskError> {
-        let storage = &self.storage;
-        let Some((folder, hashes)) = &storage.keeping.state else {
+        let Some(opened) = self.read_journal(only_reads) else {
             return Ok(Opened { is_known: false, is_others: false });
         };
-        let dir = std::fs::canonicalize(&storage.target.dir).unwrap_or_else(|_| storage.target.dir.clone());
-        let place = [dir.as_os_str().as_encoded_bytes(), b"\0", storage.top().as_os_str().as_encoded_bytes()]
-            .concat();
-        let files = storage.files.len() as u32;
-        let opened = Journal::open(folder, hashes, &place, storage.layout.clone(), files, only_reads);
         let opened = opened.map_err(|busy| self.busy(busy))?;
         if let Some(warning) = opened.warning {
             self.warn(warning);
@@ -160,49 +135,38 @@ impl Payload {
         Ok(Opened { is_known: opened.is_known, is_others: opened.is_shared })
     }
 
-    /// Locks the payload, by a file of it that is there: together with others who only read, or alone.
-    pub(super) fn lock_payload(
-        &self,
-        door: &Door,
-        file: FileIndex,
-        name: Name,
-        only_reads: bool,
-    ) -> Result<(), DiskError> {
-        let fail = |error| self.storage.error("lock", file, name, &error);
-        let locked = if only_reads {
-            self.share_payload(|| self.open(door, file, name, Access::Read).map_err(fail))?
+    /// The journal, if there is to be one.
+    fn read_journal(&self, only_reads: bool) -> Option<Result<state::Opened, Busy>> {
+        let storage = &self.storage;
+        let (folder, hashes) = storage.keeping.state.as_ref()?;
+        let dir = std::fs::canonicalize(&storage.target.dir).unwrap_or_else(|_| storage.target.dir.clone());
+        let place = [dir.as_os_str().as_encoded_bytes(), b"\0", storage.top().as_os_str().as_encoded_bytes()]
+            .concat();
+        let files = storage.files.len() as u32;
+        Some(Journal::open(folder, hashes, &place, storage.layout.clone(), files, only_reads))
+    }
+
+    /// Writes down that so much more was moved. A journal that is closed already is opened for a moment; while
+    /// somebody else has it, this waits for the next time.
+    pub(super) fn remember(&self, traffic: Traffic) {
+        let mut guard = self.kept();
+        let kept = &mut *guard;
+        kept.unwritten = kept.unwritten.plus(traffic);
+        let fact = Fact::Moved(kept.unwritten);
+        let warning = if let Some(journal) = &mut kept.journal {
+            kept.unwritten = Traffic::default();
+            journal.append(&[fact])
         } else {
-            Lock::take_or_share(self.open(door, file, name, Access::Read).map_err(fail)?)
+            let opened = self.read_journal(true).and_then(Result::ok).filter(|opened| !opened.is_shared);
+            let Some(mut journal) = opened.filter(|opened| opened.is_known).and_then(|opened| opened.journal)
+            else {
+                return;
+            };
+            kept.unwritten = Traffic::default();
+            journal.append(&[fact])
         };
-        let (lock, is_shared) = locked.map_err(|busy| self.busy(busy))?;
-        let mut kept = self.kept();
-        kept.lock = Some(lock);
-        kept.is_shared |= is_shared;
-        Ok(())
-    }
-
-    /// Shares the payload's lock. Whoever has just made it complete holds it alone for a moment more.
-    fn share_payload(
-        &self,
-        open: impl Fn() -> Result<File, DiskError>,
-    ) -> Result<Result<(Lock, bool), Busy>, DiskError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match Lock::share_in(open()?) {
-                Err(_) if waited < PATIENCE => thread::sleep(PATIENCE / 10),
-                other => return Ok(other.map(|lock| (lock, true))),
-            }
-            waited += PATIENCE / 10;
-        }
-    }
-
-    /// Makes sure that nobody else uses the payload: an error when that is not so, or nothing may be written.
-    pub(super) fn require_ours(&self) -> Result<(), DiskError> {
-        let mut kept = self.kept();
-        if kept.is_shared && !self.storage.target.read_only {
-            kept.is_shared = !kept.lock.as_ref().is_some_and(Lock::unshare);
-        }
-        if kept.is_shared { Err(self.busy(Busy { pid: None })) } else { Ok(()) }
+        drop(guard);
+        warning.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Works out what may be relied on from what the journal says and which files were `found`, and goes on
@@ -253,7 +217,7 @@ impl Payload {
             let pieces = storage.layout.piece_count();
             let none = Bitfield::empty(pieces);
             let unsure = if existing == Existing::Nothing { none.clone() } else { Bitfield::full(pieces) };
-            Resume { have: none, unsure, written: Vec::new() }
+            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
         };
         let record = scene.going_on(&resume, is_known.then_some(old));
         let perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();
@@ -327,13 +291,6 @@ impl Payload {
         self.record(Vec::new(), Some(file), 0);
     }
 
-    /// What an earlier run wrote, and did not sync, is synced too.
-    pub(super) fn sync_soon(self: &Arc<Self>) {
-        if self.kept().journal.is_some() {
-            self.sync_behind.wish(self, Due::Soon);
-        }
-    }
-
     /// Writes down `facts`, and how the writes have left `files`; `bytes` more are to be synced.
     fn record(
         self: &Arc<Self>,
@@ -379,67 +336,12 @@ impl Payload {
         }
     }
 
-    /// Syncs the files of the pieces that are written and not known to be durable, and marks them. Where that
-    /// fails nobody knows what of them is on the disk, and the next run is to look.
-    pub(super) fn sync_behind(&self) {
-        let storage = &self.storage;
-        let pending = {
-            let mut kept = self.kept();
-            kept.unsynced = 0;
-            let Some(journal) = &kept.journal else { return };
-            let is_on_disk = |file| storage.is_on_disk(file);
-            Pending::of(journal.record(), &storage.layout, &storage.file_map, is_on_disk)
-        };
-        let Some(intent) = pending.intent() else { return };
-        self.append(&[intent]);
-        if self.kept().journal.as_ref().is_none_or(Journal::is_failing) {
-            return;
-        }
-        let settled = pending.settle(|file| self.fsync(file).is_ok());
-        if let Some(file) = settled.failed {
-            let path = storage.target.dir.join(storage.path(file, Name::Final));
-            self.warn(format!(
-                "cannot sync {}: what was written to it may not be on the disk, and is checked at the next start",
-                path.display()
-            ));
-        }
-        self.append(&settled.facts);
-        self.kept().close_if_done();
-    }
-
     /// Writes down facts that no file's time goes with.
     pub(super) fn append(&self, facts: &[Fact]) {
         let mut kept = self.kept();
         let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
         drop(kept);
         warning.into_iter().for_each(|warning| self.warn(warning));
-    }
-
-    /// Has a file's content on the disk, and all that was written to it before.
-    pub(super) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
-        if self.kept().journal.as_ref().is_some_and(|journal| journal.record().tainted.contains(&file)) {
-            let error = io::Error::other(
-                "an earlier attempt has failed, and only a check after a restart of the system tells what is on \
-                 the disk",
-            );
-            return Err(self.storage.error("sync", file, Name::Final, &error));
-        }
-        let result = self.fsync(file);
-        if result.is_err() {
-            self.append(&[Fact::Tainted(file)]);
-        }
-        result
-    }
-
-    fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {
-        let Some(open) = self.readable(file)? else { return Ok(()) };
-        // Not only the data: its time of change has to be the journal's after a loss of power.
-        let planned = self.storage.before(Call::Sync, file);
-        planned.and_then(|()| Ok(rustix::fs::fsync(&open.file)?)).map_err(|error| {
-            let error = self.storage.error("sync", file, Name::Final, &error);
-            // Whatever it is for want of: to try again would tell nothing.
-            DiskError { kind: DiskErrorKind::Other, ..error }
-        })
     }
 
     /// Whether an earlier run has left something of the torrent under its present name.

@@ -1,9 +1,9 @@
 //! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
-//! payload bytes fall into them (`transfer`), and the jobs themselves (`prepare`, `advance`, `check`,
-//! `upload`), and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state travels inside its job, so no
-//! two workers ever share one.
+//! payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `check`, `upload`),
+//! and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state
+//! travels inside its job, so no two workers ever share one.
 
 pub mod door;
 
@@ -12,11 +12,14 @@ mod check;
 mod elsewhere;
 mod error;
 mod file_limit;
+pub(super) mod file_system;
 mod find_data;
 mod keep;
 mod open_files;
 mod prepare;
 mod queue;
+pub(super) mod read_advice;
+pub mod special_file;
 mod storage;
 mod sync_behind;
 mod target;
@@ -30,8 +33,8 @@ mod tests;
 
 pub(super) use check::sha1_of_zeros;
 pub use file_limit::raise_file_limit;
-pub use find_data::has_data;
-pub use keep::{Keeping, Sync};
+pub use find_data::{has_data, has_right_piece};
+pub use keep::{Keeping, SyncPolicy};
 pub use storage::Storage;
 pub(super) use storage::next_data;
 pub(super) use target::part_paths;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::file_system::is_in_memory;
 use crate::base::index::FileIndex;
 use crate::engine::order::TorrentId;
 
@@ -30,17 +31,6 @@ impl OpenFile {
         let is_memory = is_in_memory(&file);
         OpenFile { file, is_writable, is_blunt: AtomicBool::new(false), is_memory }
     }
-}
-
-/// Whether a file is on tmpfs.
-#[cfg(target_os = "linux")]
-fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == 0x0102_1994)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_in_memory(_: &File) -> bool {
-    false
 }
 
 /// The open files of all torrents.

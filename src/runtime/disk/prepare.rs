@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
-use super::keep::{Sync, lock_carrier};
+use super::keep::{SyncPolicy, lock_carrier};
 use super::storage::{Name, Names, Payload, next_data, next_hole};
 use super::target::OnConflict;
 use crate::base::index::FileIndex;
@@ -28,7 +28,6 @@ impl Payload {
         let mut existing = Existing::Nothing;
         let mut missing = 0u64;
         let mut absent = Vec::new();
-        let mut overlong = Vec::new();
         let mut with_data = Vec::new();
         for file in self.files_on_disk() {
             let length = storage.length(file);
@@ -45,9 +44,6 @@ impl Payload {
                 continue;
             }
             seen[file.index()] = Some(found);
-            if found.length > length {
-                overlong.push((storage.target.dir.join(storage.path(file, name)), found.length - length));
-            }
             let is_plain = found.allocated >= length && found.length >= length;
             if is_plain && existing == Existing::Something {
                 with_data.push((file, name));
@@ -66,7 +62,6 @@ impl Payload {
                 names.mark_ours(file);
             }
         }
-        names.set_overlong(overlong);
         let existing = self.resume(&mut names, &seen, opened, existing)?;
         if storage.target.read_only {
             return Ok(existing);
@@ -134,7 +129,7 @@ impl Payload {
             }
         }
         drop(names);
-        if storage.keeping.sync == Sync::End {
+        if storage.keeping.sync == SyncPolicy::End {
             self.sync(file)?;
             door.sync_folder(storage.path(file, Name::Final))
                 .map_err(|error| storage.error("sync the folder of", file, Name::Final, &error))?;

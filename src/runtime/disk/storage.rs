@@ -54,7 +54,6 @@ pub(super) struct Names {
     pub(super) proof: Bitfield,
     door: Option<Arc<Door>>,
     files: Vec<Known>,
-    overlong: Vec<(PathBuf, u64)>,
     /// Nothing is written any more, and folders are opened only as files are.
     is_settled: bool,
 }
@@ -98,7 +97,6 @@ impl Storage {
             proof: Bitfield::empty(layout.piece_count()),
             door: None,
             files: vec![Known::default(); files.len()],
-            overlong: Vec::new(),
             is_settled: false,
         });
         let zeros = OnceLock::new();
@@ -258,15 +256,6 @@ impl Names {
     /// Whether a file is known to have its final name.
     pub(super) fn is_final(&self, file: FileIndex) -> bool {
         self.files[file.index()].name == Some(Name::Final)
-    }
-
-    /// Files that were longer than they should be when they were last looked at, and by how many bytes.
-    pub(super) fn overlong(&self) -> &[(PathBuf, u64)] {
-        &self.overlong
-    }
-
-    pub(super) fn set_overlong(&mut self, overlong: Vec<(PathBuf, u64)>) {
-        self.overlong = overlong;
     }
 
     /// Nothing is written any more: lets go of the door.

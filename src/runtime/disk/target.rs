@@ -26,6 +26,22 @@ pub struct Target {
     pub on_conflict: OnConflict,
 }
 
+impl Target {
+    /// Files go into `dir`, with `.part` behind their names until they are complete, and nothing that was there
+    /// before is lost.
+    pub fn new(dir: impl Into<PathBuf>) -> Target {
+        Target {
+            dir: dir.into(),
+            part_suffix: true,
+            allocate: Allocate::default(),
+            read_only: false,
+            lenient: false,
+            reserve: 0,
+            on_conflict: OnConflict::default(),
+        }
+    }
+}
+
 /// What becomes of data that was there before. Data that is the torrent's is used, but for [`OnConflict::Fail`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnConflict {

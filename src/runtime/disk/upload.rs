@@ -1,6 +1,5 @@
 //! Payload for peers: read so that it can be sent as it lies in memory.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::storage::Payload;
@@ -46,12 +45,6 @@ impl Reader {
             Read::NotCached => Ok(false),
             Read::Absent => Err(self.refusal(NOT_THERE)),
         }
-    }
-
-    /// Files that were longer than they should be when the torrent was opened, and by how many bytes. The
-    /// rest is cut off when the file is complete, unless the storage is only read.
-    pub fn overlong_files(&self) -> Vec<(PathBuf, u64)> {
-        self.payload.storage.names().overlong().to_vec()
     }
 
     fn read_rows(

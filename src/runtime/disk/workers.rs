@@ -79,19 +79,11 @@ impl DiskPool {
         self.shared.queue().checking_max = Some(threads.max(1));
     }
 
-    /// Makes a torrent's files known; comes before its first job.
+    /// Makes a torrent's files known; comes before its first job. They are forgotten when it is closed.
     pub fn add_torrent(&self, torrent: TorrentId, storage: Storage) {
         let (open_files, sync_behind) = (self.shared.open_files.clone(), self.shared.sync_behind.clone());
         let payload = Payload { torrent, storage, open_files, sync_behind };
         self.shared.torrents_mut().insert(torrent, Arc::new(payload));
-    }
-
-    /// Forgets a torrent and closes its files. What still is in the queue for it fails.
-    pub fn remove_torrent(&self, torrent: TorrentId) {
-        let removed = self.shared.torrents_mut().remove(&torrent);
-        if let Some(payload) = removed {
-            payload.close();
-        }
     }
 
     /// Queues a job; `on_finished` hears of it exactly once, unless the pool is dropped before.
@@ -297,8 +289,16 @@ impl Shared {
                 }
                 DiskResult::Settled { torrent }
             }
-            DiskJob::Close { torrent } => {
+            DiskJob::Remember { torrent, traffic } => {
                 if let Some(payload) = self.payload(torrent) {
+                    payload.remember(traffic);
+                }
+                DiskResult::Remembered { torrent }
+            }
+            DiskJob::Close { torrent } => {
+                // What still is in the queue for it fails.
+                let removed = self.torrents_mut().remove(&torrent);
+                if let Some(payload) = removed {
                     payload.close();
                 }
                 DiskResult::Closed { torrent }
@@ -330,7 +330,10 @@ impl Shared {
     /// The torrent's files are these from here on. Only as long as it is opened: no other job is under way then.
     fn move_to(&self, moved: Payload) -> Arc<Payload> {
         let moved = Arc::new(moved);
-        self.torrents_mut().insert(moved.torrent, moved.clone());
+        // It may have been closed meanwhile.
+        if let Some(payload) = self.torrents_mut().get_mut(&moved.torrent) {
+            *payload = moved.clone();
+        }
         moved
     }
 

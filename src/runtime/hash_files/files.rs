@@ -20,6 +20,7 @@ use crate::runtime::disk::door::Found;
 use crate::runtime::disk::door::lease::{Lease, Mapped};
 use crate::runtime::disk::door::reading::{ReadingDoor, found};
 use crate::runtime::disk::next_data;
+use crate::runtime::disk::read_advice::{expect_sequence, read_ahead};
 
 /// Stretches that are worth reading ahead, bytes.
 const READ_AHEAD_MIN: u64 = 128 * 1024;
@@ -250,21 +251,3 @@ impl<'a> Files<'a> {
         }
     }
 }
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn read_ahead(file: &File, offset: u64, length: u64) {
-    // Advice only: the read itself tells what is wrong.
-    let _ =
-        rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(length), rustix::fs::Advice::WillNeed);
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn expect_sequence(file: &File) {
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn read_ahead(_: &File, _: u64, _: u64) {}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn expect_sequence(_: &File) {}

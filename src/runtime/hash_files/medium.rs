@@ -48,8 +48,7 @@ impl Media {
 
 #[cfg(target_os = "linux")]
 fn look(path: &Path, device: u64) -> Medium {
-    const TMPFS: i64 = 0x0102_1994;
-    if rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == TMPFS) {
+    if crate::runtime::disk::file_system::is_path_in_memory(path) {
         return Medium::Memory;
     }
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));

@@ -5,10 +5,11 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::runtime::disk::door::Found;
+use crate::runtime::disk::special_file::what_is;
 
 /// What was found below a folder.
 #[derive(Debug, Default)]
@@ -96,22 +97,10 @@ impl Tree {
                     Err(error) => self.faults.push((path, error)),
                 }
             } else {
-                self.skipped.push((path, kind(&metadata)));
+                self.skipped.push((path, what_is(&metadata)));
             }
         }
         Ok(())
-    }
-}
-
-/// What is no regular file.
-pub fn kind(metadata: &Metadata) -> &'static str {
-    let file_type = metadata.file_type();
-    match () {
-        () if file_type.is_symlink() => "a symbolic link",
-        () if file_type.is_fifo() => "a named pipe",
-        () if file_type.is_socket() => "a socket",
-        () if file_type.is_dir() => "a folder",
-        () => "a device",
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! [`HttpWorker`] does what an [`HttpRequest`] says, within its bounds: time in all, length of the body,
 //! redirects, and addresses, which are checked at every hop after the name is resolved. What to fetch and
-//! what an answer means is the engine's. [`fetch_torrent`] fetches a URL that a person typed.
+//! what an answer means is the engine's. [`TorrentFetcher`] fetches URLs that a person typed.
 
 mod exchange;
 mod rule;
@@ -88,18 +88,33 @@ async fn run(mut jobs: UnboundedReceiver<Job>) {
     }
 }
 
-/// The body of the http(s) `url` that a person named, at most `limit` bytes; addresses of this machine are
-/// allowed. Needs a tokio runtime with IO and time.
-///
-/// # Errors
-///
-/// When there is no answer with status 200 in a minute.
-pub async fn fetch_torrent(url: &str, limit: usize) -> Result<Vec<u8>, HttpFailure> {
-    let clients = Clients::default();
-    let fetched = clients.fetch(url, AddressRule::new(Allowed::Anything, None), limit);
-    let answer = timeout_at(Instant::now() + TORRENT_TIMEOUT, fetched).await;
-    match answer.unwrap_or(Err(HttpFailure::TimedOut))? {
-        HttpAnswer { status: 200, body, .. } => Ok(body),
-        HttpAnswer { status, .. } => Err(HttpFailure::Failed(format!("HTTP status {status}"))),
+/// Fetches the torrent files that a person named by their URLs.
+#[derive(Debug)]
+pub struct TorrentFetcher {
+    clients: Clients,
+    slots: Semaphore,
+}
+
+impl Default for TorrentFetcher {
+    fn default() -> TorrentFetcher {
+        TorrentFetcher { clients: Clients::default(), slots: Semaphore::new(limit::TORRENT_FETCHES) }
+    }
+}
+
+impl TorrentFetcher {
+    /// The body of the http(s) `url`, at most `limit` bytes; addresses of this machine are allowed. At most
+    /// [`limit::TORRENT_FETCHES`] are under way at once, others wait. Needs a tokio runtime with IO and time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer with status 200 in a minute.
+    pub async fn fetch(&self, url: &str, limit: usize) -> Result<Vec<u8>, HttpFailure> {
+        let _slot = self.slots.acquire().await;
+        let fetched = self.clients.fetch(url, AddressRule::new(Allowed::Anything, None), limit);
+        let answer = timeout_at(Instant::now() + TORRENT_TIMEOUT, fetched).await;
+        match answer.unwrap_or(Err(HttpFailure::TimedOut))? {
+            HttpAnswer { status: 200, body, .. } => Ok(body),
+            HttpAnswer { status, .. } => Err(HttpFailure::Failed(format!("HTTP status {status}"))),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
@@ -326,10 +326,48 @@ fn a_dropped_worker_lets_go_of_what_is_under_way() {
 fn a_torrent_is_fetched_from_where_a_person_says() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let fetch = |server: SocketAddr, limit| {
-        runtime.block_on(fetch_torrent(&format!("http://{server}/a.torrent"), limit))
+        runtime.block_on(TorrentFetcher::default().fetch(&format!("http://{server}/a.torrent"), limit))
     };
     assert_eq!(fetch(serve_bytes("HTTP/1.0 200 OK\r\n\r\nd4:infoe"), 100), Ok(b"d4:infoe".to_vec()));
     assert_eq!(fetch(serve_bytes("HTTP/1.0 200 OK\r\n\r\nd4:infoe"), 5), Err(HttpFailure::TooLong));
     let missing = fetch(serve_bytes("HTTP/1.0 404 No\r\n\r\nd4:infoe"), 100);
     assert_eq!(missing, Err(HttpFailure::Failed("HTTP status 404".to_owned())));
+}
+
+#[test]
+fn of_many_torrents_only_a_few_are_fetched_at_once() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let server = listener.local_addr().unwrap();
+    // Connections so far, those that wait for an answer, and the most of them at a time.
+    let counts = Arc::new((Mutex::new((0, 0, 0)), Condvar::new()));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, counts) = (stream.unwrap(), Arc::clone(&counts));
+            thread::spawn(move || {
+                let (counted, changed) = &*counts;
+                let path = read_request(&mut stream);
+                let mut count = counted.lock().unwrap();
+                *count = (count.0 + 1, count.1 + 1, count.2.max(count.1 + 1));
+                changed.notify_all();
+                let mut count = changed.wait_while(count, |count| count.0 < limit::TORRENT_FETCHES).unwrap();
+                count.1 -= 1;
+                let most = count.2;
+                drop(count);
+                write!(stream, "HTTP/1.0 200 OK\r\n\r\n{path} {most}").unwrap();
+            });
+        }
+    });
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let fetcher = Arc::new(TorrentFetcher::default());
+    let urls = (0..3 * limit::TORRENT_FETCHES).map(|number| format!("http://{server}/{number}"));
+    let fetches = urls.map(|url| {
+        let fetcher = Arc::clone(&fetcher);
+        runtime.spawn(async move { fetcher.fetch(&url, LIMIT).await })
+    });
+    let fetches: Vec<_> = fetches.collect();
+    for (number, fetch) in fetches.into_iter().enumerate() {
+        let body = String::from_utf8(runtime.block_on(fetch).unwrap().unwrap()).unwrap();
+        let most: usize = body.strip_prefix(&format!("/{number} ")).unwrap().parse().unwrap();
+        assert!(most <= limit::TORRENT_FETCHES, "{most} at once");
+    }
 }

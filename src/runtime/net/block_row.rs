@@ -1,100 +1,145 @@
 //! Blocks that were read and wait to be sent, behind each other as the wire has them.
 //!
-//! The row knows where each block begins, so that one that has not begun to leave can still be taken back, and
+//! A row that was read is never changed, so that several connections may send it at once. What a connection
+//! sends of it knows where each block begins, so that one that has not begun to leave can still be taken back, and
 //! one that has left is told at once. A block of which a byte has left is sent to its end: the other side
 //! counts bytes.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::base::index::BlockRequest;
 use crate::wire::peer::message::{PIECE_HEADER, encode_piece_header};
 
-/// A row of blocks, each behind its header.
+/// Buffers that are kept while nobody needs them.
+const SPARE: usize = 4;
+
+/// Buffers of rows: the one let go of last is the next to be used, as it is still in the processor's cache.
+#[derive(Debug, Default)]
+pub(crate) struct RowBuffers {
+    spare: RefCell<Vec<Vec<u8>>>,
+    /// Bytes of rows that are out.
+    out: Cell<usize>,
+}
+
+impl RowBuffers {
+    /// A buffer, with what it held before.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Bytes of rows that wait to be sent, or are kept.
+    pub(super) fn out(&self) -> usize {
+        self.out.get()
+    }
+}
+
+/// Blocks as they were read, each behind its header.
+#[derive(Debug)]
+pub(crate) struct ReadRow {
+    blocks: Vec<BlockRequest>,
+    /// May be longer than the row.
+    bytes: Vec<u8>,
+    buffers: Rc<RowBuffers>,
+}
+
+impl ReadRow {
+    /// The row of `blocks`: `bytes` has each of them behind room for its header, and goes to `buffers` in the end.
+    pub(super) fn new(blocks: Vec<BlockRequest>, mut bytes: Vec<u8>, buffers: Rc<RowBuffers>) -> ReadRow {
+        let mut at = 0;
+        for block in &blocks {
+            let header = encode_piece_header(block.piece, block.begin, block.length);
+            bytes[at..at + PIECE_HEADER].copy_from_slice(&header);
+            at += length(*block);
+        }
+        buffers.out.update(|out| out + bytes.len());
+        ReadRow { blocks, bytes, buffers }
+    }
+
+    pub(super) fn blocks(&self) -> &[BlockRequest] {
+        &self.blocks
+    }
+
+    /// Where in the row these blocks follow each other: the number of the first of them.
+    pub(super) fn find(&self, blocks: &[BlockRequest]) -> Option<usize> {
+        let at = self.blocks.iter().position(|block| Some(block) == blocks.first())?;
+        self.blocks[at..].starts_with(blocks).then_some(at)
+    }
+}
+
+impl Drop for ReadRow {
+    fn drop(&mut self) {
+        self.buffers.out.update(|out| out - self.bytes.len());
+        let mut spare = self.buffers.spare.borrow_mut();
+        if spare.len() < SPARE {
+            spare.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// What one connection sends of a row.
 #[derive(Debug)]
 pub(super) struct BlockRow {
-    /// An old buffer may be longer than the row.
-    bytes: Vec<u8>,
-    /// Bytes that have left.
+    row: Rc<ReadRow>,
+    /// The blocks that have not left to their end, and where in the row each begins.
+    blocks: VecDeque<(BlockRequest, usize)>,
+    /// Bytes of the first of them that have left.
     sent: usize,
-    /// Where the row ends.
-    end: usize,
-    /// The blocks that have not left to their end.
-    blocks: VecDeque<BlockRequest>,
-    /// Where the first of them begins.
-    begin: usize,
 }
 
 impl BlockRow {
-    /// The row of those blocks of `batch` that are still wanted: `wanted` is what is left of it, in its order.
-    /// `bytes` has each block of the batch behind room for its header. `None` when nothing is wanted.
-    pub(super) fn new(batch: &[BlockRequest], wanted: Vec<BlockRequest>, bytes: Vec<u8>) -> Option<BlockRow> {
-        let mut row = BlockRow { bytes, sent: 0, end: 0, blocks: batch.to_vec().into(), begin: 0 };
+    /// Those blocks of `batch` that are still wanted: `wanted` is what is left of it, in its order. The row has
+    /// the batch. `None` when nothing is wanted.
+    pub(super) fn new(batch: &[BlockRequest], wanted: &[BlockRequest], row: Rc<ReadRow>) -> Option<BlockRow> {
+        let first = row.find(batch).expect("the row was read for the batch, or found by it");
+        let mut begin = row.blocks[..first].iter().map(|block| length(*block)).sum();
         let mut left = wanted.iter().peekable();
-        row.keep(|block| left.next_if_eq(&block).is_some());
-        let mut at = 0;
-        for block in &row.blocks {
-            let header = encode_piece_header(block.piece, block.begin, block.length);
-            row.bytes[at..at + PIECE_HEADER].copy_from_slice(&header);
-            at += length(*block);
+        let mut blocks = VecDeque::with_capacity(wanted.len());
+        for block in batch {
+            if left.next_if_eq(&block).is_some() {
+                blocks.push_back((*block, begin));
+            }
+            begin += length(*block);
         }
-        (!row.blocks.is_empty()).then_some(row)
+        (!blocks.is_empty()).then_some(BlockRow { row, blocks, sent: 0 })
     }
 
-    /// What has not left yet; never empty.
+    /// The next bytes to send, up to where blocks are left out; never empty.
     pub(super) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..self.end]
+        let start = self.blocks.front().map_or(0, |(_, begin)| *begin);
+        let mut end = start;
+        for (block, begin) in &self.blocks {
+            if *begin != end {
+                break;
+            }
+            end += length(*block);
+        }
+        &self.row.bytes[start + self.sent..end]
     }
 
     /// Notes that `count` more bytes have left; gives the blocks that have now left to their end.
     pub(super) fn on_sent(&mut self, count: usize) -> Vec<BlockRequest> {
         self.sent += count;
-        let mut ends = self.begin;
-        let is_done = |block: &&BlockRequest| {
-            ends += length(**block);
-            ends <= self.sent
-        };
-        let count = self.blocks.iter().take_while(is_done).count();
-        let done: Vec<BlockRequest> = self.blocks.drain(..count).collect();
-        self.begin += done.iter().map(|block| length(*block)).sum::<usize>();
+        let mut done = Vec::new();
+        while let Some((block, _)) = self.blocks.pop_front_if(|(block, _)| self.sent >= length(*block)) {
+            self.sent -= length(block);
+            done.push(block);
+        }
         done
     }
 
     /// Takes back the blocks that `is_retracted` names and that have not begun to leave. Says whether any
     /// block is left.
     pub(super) fn retract(&mut self, mut is_retracted: impl FnMut(&BlockRequest) -> bool) -> bool {
-        let has_begun = self.begin < self.sent;
-        let mut is_first = true;
-        self.keep(|block| (std::mem::take(&mut is_first) && has_begun) || !is_retracted(block));
+        let mut has_begun = self.sent > 0;
+        self.blocks.retain(|(block, _)| std::mem::take(&mut has_begun) || !is_retracted(block));
         !self.blocks.is_empty()
-    }
-
-    /// The buffer, to be used again.
-    pub(super) fn into_buffer(self) -> Vec<u8> {
-        self.bytes
     }
 
     /// Whether all of it has left.
     pub(super) fn is_done(&self) -> bool {
         self.blocks.is_empty()
-    }
-
-    /// Drops the blocks that `is_kept` does not want, and closes the gaps.
-    fn keep(&mut self, mut is_kept: impl FnMut(&BlockRequest) -> bool) {
-        let (mut from, mut to) = (self.begin, self.begin);
-        let bytes = &mut self.bytes;
-        self.blocks.retain(|block| {
-            let source = from..from + length(*block);
-            from = source.end;
-            if !is_kept(block) {
-                return false;
-            }
-            if source.start != to {
-                bytes.copy_within(source.clone(), to);
-            }
-            to += source.len();
-            true
-        });
-        self.end = to;
     }
 }
 

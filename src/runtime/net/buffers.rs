@@ -1,8 +1,9 @@
 //! Memory for received payload: recycled, counted, bounded.
 //!
 //! What is read goes into buffers of a few sizes; blocks are slices of them, and a buffer comes back when
-//! its last block has been written. Buffers are never given back to the system while the pool lives: fresh
-//! pages cost more than the copy they save. What counts against the bound is whole buffers, not payload.
+//! its last block has been written. Buffers that came back are kept: fresh pages cost more than the copy they
+//! save. They are given back to the system only when one of another size is needed and there would be more than
+//! the bound in all. What counts against the bound is whole buffers, not payload.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,14 +24,41 @@ pub(crate) struct BufferPool {
     limit: usize,
     /// Bytes of buffers that are out.
     out: AtomicUsize,
-    free: Mutex<[Vec<Box<[u8]>>; SIZES]>,
+    free: Mutex<Free>,
     /// Whether somebody waits for room.
     has_waiters: AtomicBool,
     waiters: Mutex<Vec<Waker>>,
 }
 
+/// Buffers that are kept for later.
+#[derive(Debug, Default)]
+struct Free {
+    by_size: [Vec<Box<[u8]>>; SIZES],
+    bytes: usize,
+}
+
+impl Free {
+    fn put(&mut self, buffer: Box<[u8]>) {
+        self.bytes += buffer.len();
+        self.by_size[(buffer.len() / UNIT).ilog2() as usize].push(buffer);
+    }
+
+    fn take(&mut self, size: usize) -> Option<Box<[u8]>> {
+        let buffer = self.by_size[size].pop()?;
+        self.bytes -= buffer.len();
+        Some(buffer)
+    }
+
+    /// Gives back to the system what is more than `bytes`, the largest first.
+    fn shrink_to(&mut self, bytes: usize) {
+        for size in (0..SIZES).rev() {
+            while self.bytes > bytes && self.take(size).is_some() {}
+        }
+    }
+}
+
 impl BufferPool {
-    /// A pool of which at most about `limit` bytes are out at once.
+    /// A pool that holds at most about `limit` bytes, whether they are out or kept.
     pub(crate) fn new(limit: usize) -> Arc<BufferPool> {
         Arc::new(BufferPool {
             limit: limit.max(2 * LARGEST),
@@ -44,8 +72,7 @@ impl BufferPool {
     /// A buffer of at least `length` bytes, at most [`LARGEST`]; it may hold old bytes.
     pub(super) fn take(self: &Arc<BufferPool>, length: usize) -> PooledBuffer {
         let size = (0..SIZES - 1).find(|size| UNIT << size >= length).unwrap_or(SIZES - 1);
-        let bytes = self.free()[size].pop();
-        let bytes = bytes.unwrap_or_else(|| vec![0; UNIT << size].into_boxed_slice());
+        let bytes = self.kept(size).unwrap_or_else(|| vec![0; UNIT << size].into_boxed_slice());
         self.out.fetch_add(bytes.len(), Ordering::Relaxed);
         PooledBuffer { bytes, pool: self.clone() }
     }
@@ -72,13 +99,24 @@ impl BufferPool {
         !self.is_full()
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, [Vec<Box<[u8]>>; SIZES]> {
+    /// A buffer of this size that came back. If there is none, room is made for a new one.
+    fn kept(&self, size: usize) -> Option<Box<[u8]>> {
+        let mut free = self.free();
+        let kept = free.take(size);
+        if kept.is_none() {
+            let needed = self.out.load(Ordering::Relaxed) + (UNIT << size);
+            free.shrink_to(self.limit.saturating_sub(needed));
+        }
+        kept
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_back(&self, bytes: Box<[u8]>) {
         let length = bytes.len();
-        self.free()[(length / UNIT).ilog2() as usize].push(bytes);
+        self.free().put(bytes);
         self.out.fetch_sub(length, Ordering::SeqCst);
         if self.has_waiters.load(Ordering::SeqCst) && !self.is_full() {
             self.has_waiters.store(false, Ordering::SeqCst);
@@ -125,6 +163,23 @@ mod tests {
         assert_eq!(first.bytes().len(), 2 * UNIT);
         drop(first);
         assert_eq!(pool.take(30_000).bytes().as_ptr(), place);
+    }
+
+    #[test]
+    fn buffers_of_all_sizes_together_are_no_more_than_the_pool_may_hold() {
+        let limit = 64 * UNIT;
+        let pool = BufferPool::new(limit);
+        for size in [0, 4, 2, 1, 3, 0] {
+            let mut held = Vec::new();
+            while !pool.is_full() {
+                held.push(pool.take(UNIT << size));
+                assert!(pool.out.load(Ordering::Relaxed) + pool.free().bytes <= limit);
+            }
+            drop(held);
+            assert_eq!(pool.free().bytes, limit, "what came back is kept");
+        }
+        let lengths = |free: &Free| free.by_size.iter().flatten().map(|buffer| buffer.len()).sum::<usize>();
+        assert_eq!(lengths(&pool.free()), limit);
     }
 
     #[test]

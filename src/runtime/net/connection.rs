@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
 use super::door::tcp;
-use super::outbox::{Outbox, Sent};
+use super::outbox::Outbox;
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::action::Direction;
 use crate::engine::bandwidth::Credit;
@@ -37,12 +37,14 @@ const HAND_OVER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) outbox: RefCell<Outbox>,
-    /// Set once the connection is to end.
-    is_closing: Cell<bool>,
+    /// Set once the connection is to end: why.
+    closing: Cell<Option<CloseCause>>,
     /// Whether the peer is to know at once, whatever is still under way.
     is_lost: Cell<bool>,
     /// How many more bytes may be read, and how many sent with blocks.
     credit: [Cell<Credit>; 2],
+    /// How many pieces the torrent has, once that is known and until the decoder knows.
+    pieces: Cell<Option<u32>>,
     waker: RefCell<Option<Waker>>,
     /// Whether the task is running: it looks at everything before it rests, so it needs no waking.
     is_running: Cell<bool>,
@@ -52,10 +54,11 @@ impl Peer {
     pub(crate) fn new() -> Peer {
         Peer {
             outbox: RefCell::default(),
-            is_closing: Cell::new(false),
+            closing: Cell::new(None),
             is_lost: Cell::new(false),
             // Handshakes cost nothing: only then does the engine know whom it meters.
             credit: [Cell::new(HANDSHAKE), Cell::new(HANDSHAKE)],
+            pieces: Cell::new(None),
             waker: RefCell::default(),
             is_running: Cell::new(false),
         }
@@ -71,15 +74,20 @@ impl Peer {
         }
     }
 
-    pub(crate) fn close(&self) {
-        self.is_closing.set(true);
+    /// Ends the connection. Of several causes the first counts.
+    fn close_for(&self, cause: CloseCause) {
+        self.closing.update(|closing| closing.or(Some(cause)));
         self.wake();
     }
 
+    pub(crate) fn close(&self) {
+        self.close_for(CloseCause::Asked);
+    }
+
     /// Ends the connection, as what the peer asked for can't be read.
-    pub(crate) fn close_for(&self, error: &DiskError) {
+    pub(crate) fn close_unreadable(&self, error: &DiskError) {
         tracing::warn!(%error, "cannot read what a peer asks for");
-        self.close();
+        self.close_for(CloseCause::Disk);
     }
 
     /// Closes it in such a way that the system waits for nothing of it to arrive.
@@ -88,14 +96,18 @@ impl Peer {
         self.close();
     }
 
-    /// Has a message sent, unless the peer reads so little that messages only pile up: then it ends.
-    pub(crate) fn send(&self, message: &Message) {
+    /// Has messages sent, unless the peer reads so little that they only pile up: then it ends.
+    pub(crate) fn send(&self, messages: impl IntoIterator<Item = Message>) {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_unread() {
-            self.is_closing.set(true);
-            return;
+            return self.close_for(CloseCause::Unread);
         }
-        outbox.push(message);
+        messages.into_iter().for_each(|message| outbox.push(&message));
+    }
+
+    /// No bitfield is longer than of so many pieces.
+    pub(crate) fn expect_pieces(&self, pieces: u32) {
+        self.pieces.set(Some(pieces));
     }
 
     /// Lets `bytes` more move.
@@ -161,6 +173,7 @@ impl Connection {
         if peer.is_lost.get() {
             tcp::reset(&self.stream);
         }
+        tracing::debug!(connection = ?self.id, %cause, "closed");
         self.driver.remove_peer(self.id);
         self.driver.turn(Input::ConnectionClosed { connection: self.id, cause });
     }
@@ -168,15 +181,15 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>, peer: &Peer) -> Poll<CloseCause> {
         let mut budget = BUDGET;
         loop {
-            if peer.is_closing.get() {
-                return Poll::Ready(CloseCause::Asked);
+            if let Some(cause) = peer.closing.get() {
+                return Poll::Ready(cause);
             }
             match self.poll_send(cx, peer, budget) {
                 Ok(count) => budget = budget.saturating_sub(count),
                 Err(_) => return Poll::Ready(CloseCause::Network),
             }
-            if peer.is_closing.get() {
-                return Poll::Ready(CloseCause::Asked);
+            if let Some(cause) = peer.closing.get() {
+                return Poll::Ready(cause);
             }
             match self.poll_receive(cx, peer) {
                 Poll::Ready(Ok(count)) => budget = budget.saturating_sub(count),
@@ -197,12 +210,13 @@ impl Connection {
         let mut count = 0;
         while count < budget {
             let mut outbox = peer.outbox.borrow_mut();
-            if let Some((torrent, batch)) = outbox.next_batch(peer.left(Direction::Up)) {
-                match self.driver.uploads().read(self.id, torrent, &batch) {
-                    Ok(Some(bytes)) => outbox.push_batch(&batch, bytes),
+            let uploads = self.driver.uploads();
+            if let Some((torrent, batch)) = outbox.next_batch(uploads.batch_max(), peer.left(Direction::Up)) {
+                match uploads.read(self.id, torrent, &batch) {
+                    Ok(Some(row)) => outbox.push_batch(&batch, row),
                     Ok(None) => {}
                     Err(error) => {
-                        peer.close_for(&error);
+                        peer.close_unreadable(&error);
                         break;
                     }
                 }
@@ -215,12 +229,9 @@ impl Connection {
             };
             let written = written?;
             count += written;
-            let Sent { blocks, buffer } = outbox.on_sent(written);
+            let blocks = outbox.on_sent(written);
             drop(outbox);
             self.spend(peer, Direction::Up, written);
-            if let Some(buffer) = buffer {
-                self.driver.uploads().give_back(buffer);
-            }
             if !blocks.is_empty() {
                 self.driver.turn(Input::Uploaded { connection: self.id, blocks });
             }
@@ -284,12 +295,37 @@ impl Connection {
         };
         if !messages.is_empty() {
             self.driver.turn(Input::MessagesReceived { connection: self.id, messages });
+            if let Some(pieces) = peer.pieces.take() {
+                self.decoder.expect_pieces(pieces);
+            }
         }
-        Poll::Ready(decoded.map(|()| count).map_err(|_| CloseCause::Malformed))
+        Poll::Ready(decoded.map(|()| count).map_err(CloseCause::Malformed))
     }
 }
 
 fn slice(buffer: &Arc<dyn Buffer>, range: std::ops::Range<usize>) -> BlockData {
     BlockData::new(buffer.clone(), range.start, range.len())
         .expect("the decoder gives ranges of what it was fed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::index::PieceIndex;
+    use crate::base::limit;
+
+    #[test]
+    fn a_peer_that_reads_nothing_of_what_it_is_told_ends_whatever_it_is() {
+        let haves = || (0..100).map(|piece| Message::Have(PieceIndex(piece)));
+        let peer = Peer::new();
+        let mut told = 0;
+        while peer.closing.get().is_none() {
+            peer.send(haves());
+            told += 900;
+            assert!(told < limit::UNREAD + 10_000, "{told} bytes wait");
+        }
+        assert_eq!(peer.closing.get(), Some(CloseCause::Unread));
+        peer.close();
+        assert_eq!(peer.closing.get(), Some(CloseCause::Unread), "the first cause counts");
+    }
 }

@@ -4,5 +4,6 @@ mod block_row;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 pub mod door;
+mod hot_rows;
 pub(crate) mod outbox;
 pub(crate) mod upload_reader;

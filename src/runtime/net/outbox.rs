@@ -5,16 +5,15 @@
 //! no more than one batch.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
-use super::block_row::BlockRow;
+use super::block_row::{BlockRow, ReadRow};
 use crate::base::index::BlockRequest;
+use crate::base::layout::BLOCK_LENGTH;
 use crate::base::limit;
 use crate::engine::order::TorrentId;
 use crate::wire::peer::message::{self, PIECE_HEADER};
 use crate::wire::peer::{Handshake, Message};
-
-/// Blocks read and sent at a time: 128 KiB stay in a processor's own cache from the read to the send.
-const UPLOAD_BATCH: usize = 8;
 
 /// A connection's outgoing half.
 #[derive(Debug, Default)]
@@ -33,15 +32,6 @@ pub(crate) struct Outbox {
 enum Segment {
     Messages(Vec<u8>),
     Blocks(BlockRow),
-}
-
-/// What is on its way by now.
-#[derive(Debug, Default)]
-pub(crate) struct Sent {
-    /// Blocks that are sent to their end.
-    pub(crate) blocks: Vec<BlockRequest>,
-    /// The buffer that a batch was read into, to be used again.
-    pub(crate) buffer: Option<Vec<u8>>,
 }
 
 impl Outbox {
@@ -104,9 +94,14 @@ impl Outbox {
         retracted
     }
 
-    /// The next blocks to read, if it is time: one batch is read or waits at a time, and none is read while
-    /// something else waits to be sent. It ends with the block that uses up the `allowed` bytes.
-    pub(crate) fn next_batch(&mut self, mut allowed: u64) -> Option<(TorrentId, Vec<BlockRequest>)> {
+    /// The next blocks to read, at most `most`, if it is time: one batch is read or waits at a time, and none is
+    /// read while something else waits to be sent. It ends with the block that uses up the `allowed` bytes, and
+    /// where a row ends for everybody: those who want the same shall be sent the same rows.
+    pub(crate) fn next_batch(
+        &mut self,
+        most: usize,
+        mut allowed: u64,
+    ) -> Option<(TorrentId, Vec<BlockRequest>)> {
         let (torrent, _) = *self.uploads.front()?;
         if self.has_blocks || !self.segments.is_empty() || allowed == 0 {
             return None;
@@ -116,18 +111,21 @@ impl Outbox {
             allowed = allowed.saturating_sub(PIECE_HEADER as u64 + u64::from(block.length));
             is_allowed
         };
-        let batch = self.uploads.iter().take(UPLOAD_BATCH);
-        let count = batch.take_while(|(of, block)| *of == torrent && is_allowed(block)).count();
+        let mut before = None;
+        let mut goes_on = |block: &BlockRequest| {
+            before.replace(*block).is_none_or(|before| !is_end_of_row(before, *block)) && is_allowed(block)
+        };
+        let batch = self.uploads.iter().take(most);
+        let count = batch.take_while(|(of, block)| *of == torrent && goes_on(block)).count();
         let batch: Vec<BlockRequest> = self.uploads.drain(..count).map(|(_, block)| block).collect();
         self.reading.clone_from(&batch);
         self.has_blocks = true;
         Some((torrent, batch))
     }
 
-    /// A batch is read: `bytes` has each block behind room for its header, and may be longer. Blocks retracted
-    /// meanwhile are left out.
-    pub(crate) fn push_batch(&mut self, batch: &[BlockRequest], bytes: Vec<u8>) {
-        let row = BlockRow::new(batch, std::mem::take(&mut self.reading), bytes);
+    /// A batch is read, maybe within a longer row. Blocks retracted meanwhile are left out.
+    pub(crate) fn push_batch(&mut self, batch: &[BlockRequest], row: Rc<ReadRow>) {
+        let row = BlockRow::new(batch, &std::mem::take(&mut self.reading), row);
         self.has_blocks = row.is_some();
         self.segments.extend(row.map(Segment::Blocks));
     }
@@ -141,29 +139,41 @@ impl Outbox {
         }
     }
 
-    /// Notes that `count` bytes of [`Outbox::unsent`] are sent.
-    pub(crate) fn on_sent(&mut self, count: usize) -> Sent {
-        let mut sent = Sent::default();
+    /// Notes that `count` bytes of [`Outbox::unsent`] are sent; gives the blocks that are sent to their end.
+    pub(crate) fn on_sent(&mut self, count: usize) -> Vec<BlockRequest> {
+        let mut blocks = Vec::new();
         let is_done = match self.segments.front_mut() {
             Some(Segment::Messages(bytes)) => {
                 self.sent += count;
                 self.sent == bytes.len()
             }
             Some(Segment::Blocks(row)) => {
-                sent.blocks = row.on_sent(count);
+                blocks = row.on_sent(count);
                 row.is_done()
             }
             None => false,
         };
         if is_done {
             self.sent = 0;
-            if let Some(Segment::Blocks(row)) = self.segments.pop_front() {
+            if let Some(Segment::Blocks(_)) = self.segments.pop_front() {
                 self.has_blocks = false;
-                sent.buffer = Some(row.into_buffer());
             }
         }
-        sent
+        blocks
     }
+}
+
+/// Whether a row ends between two blocks: where they follow each other in the payload, at each multiple of a long
+/// row's length, counted within the piece or, between two pieces, from the first piece on.
+fn is_end_of_row(before: BlockRequest, block: BlockRequest) -> bool {
+    const SPAN: u64 = limit::LONG_ROW as u64 * BLOCK_LENGTH as u64;
+    let end = u64::from(before.begin) + u64::from(before.length);
+    if before.piece == block.piece {
+        return end == u64::from(block.begin) && end.is_multiple_of(SPAN);
+    }
+    // Only a piece that is full has one after it.
+    let is_next = block.begin == 0 && before.piece.0.checked_add(1) == Some(block.piece.0);
+    is_next && (end * u64::from(block.piece.0)).is_multiple_of(SPAN)
 }
 
 #[cfg(test)]
@@ -172,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::base::index::PieceIndex;
+    use crate::runtime::net::block_row::RowBuffers;
     use crate::wire::peer::message::encode_piece_header;
 
     fn request(begin: u32) -> BlockRequest {
@@ -184,7 +195,7 @@ mod tests {
         while !outbox.unsent().is_empty() {
             let part = outbox.unsent()[..step.min(outbox.unsent().len())].to_vec();
             bytes.extend_from_slice(&part);
-            blocks.extend(outbox.on_sent(part.len()).blocks);
+            blocks.extend(outbox.on_sent(part.len()));
         }
         (bytes, blocks)
     }
@@ -215,15 +226,10 @@ mod tests {
     fn a_block_retracted_while_it_is_read_is_not_sent() {
         let mut outbox = Outbox::default();
         outbox.push_uploads(TorrentId(0), vec![request(0), request(4), request(8)]);
-        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
         assert_eq!(outbox.retract(&[request(4), request(4)]), [request(4)]);
-        assert!(outbox.next_batch(u64::MAX).is_none());
-        let mut bytes = Vec::new();
-        for block in &batch {
-            bytes.extend_from_slice(&[0; PIECE_HEADER]);
-            bytes.extend_from_slice(&[block.begin as u8; 4]);
-        }
-        outbox.push_batch(&batch, bytes);
+        assert!(outbox.next_batch(8, u64::MAX).is_none());
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
         let (sent, blocks) = drain(&mut outbox, 5);
         assert_eq!(blocks, [request(0), request(8)]);
         assert_eq!(sent.len(), 2 * (PIECE_HEADER + 4));
@@ -235,33 +241,59 @@ mod tests {
     fn a_batch_ends_with_the_block_that_uses_up_what_is_allowed() {
         let mut outbox = Outbox::default();
         outbox.push_uploads(TorrentId(0), vec![request(0), request(4), request(8)]);
-        assert_eq!(outbox.next_batch(0), None);
+        assert_eq!(outbox.next_batch(8, 0), None);
         let block = PIECE_HEADER as u64 + 4;
-        assert_eq!(outbox.next_batch(block + 1).unwrap().1, [request(0), request(4)]);
+        assert_eq!(outbox.next_batch(8, block + 1).unwrap().1, [request(0), request(4)]);
+    }
+
+    #[test]
+    fn whoever_asks_for_a_payload_in_order_is_sent_the_same_rows_wherever_it_begins() {
+        const LENGTH: u32 = BLOCK_LENGTH;
+        let blocks = |pieces: u32, each: u32, from: usize| -> Vec<BlockRequest> {
+            let block =
+                |at| BlockRequest { piece: PieceIndex(at / each), begin: at % each * LENGTH, length: LENGTH };
+            (0..pieces * each).map(block).skip(from).collect()
+        };
+        for (pieces, each) in [(2, 64), (8, 16), (128, 1), (2, 128)] {
+            let rows = |from| {
+                let mut outbox = Outbox::default();
+                outbox.push_uploads(TorrentId(0), blocks(pieces, each, from));
+                let mut rows = Vec::new();
+                while let Some((_, batch)) = outbox.next_batch(limit::LONG_ROW, u64::MAX) {
+                    outbox.push_batch(&batch, read(&batch, &Rc::default()));
+                    outbox.on_sent(outbox.unsent().len());
+                    rows.push(batch);
+                }
+                rows
+            };
+            let all = rows(0);
+            assert!(all.iter().all(|row| row.len() == limit::LONG_ROW), "{each} blocks a piece");
+            assert_eq!(rows(5)[1..], all[1..], "{each} blocks a piece");
+        }
     }
 
     #[test]
     fn a_batch_that_is_wholly_retracted_lets_the_next_be_read() {
         let mut outbox = Outbox::default();
         outbox.push_uploads(TorrentId(0), vec![request(0)]);
-        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
         outbox.retract(&batch);
-        outbox.push_batch(&batch, vec![0; PIECE_HEADER + 4]);
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
         assert!(outbox.unsent().is_empty());
         outbox.push_uploads(TorrentId(0), vec![request(4)]);
-        assert!(outbox.next_batch(u64::MAX).is_some());
+        assert!(outbox.next_batch(8, u64::MAX).is_some());
     }
 
-    /// What a reader gives for a batch: each block is full of its place, behind a gap of rubbish.
-    fn read(batch: &[BlockRequest], mut buffer: Vec<u8>) -> Vec<u8> {
-        let mut at = 0;
+    /// What a reader gives for a batch: each block is full of its place.
+    fn read(batch: &[BlockRequest], buffers: &Rc<RowBuffers>) -> Rc<ReadRow> {
+        let (mut at, mut bytes) = (0, buffers.take());
         for block in batch {
             let end = at + PIECE_HEADER + block.length as usize;
-            buffer.resize(buffer.len().max(end), 0xee);
-            buffer[at + PIECE_HEADER..end].fill(block.begin as u8);
+            bytes.resize(bytes.len().max(end), 0xee);
+            bytes[at + PIECE_HEADER..end].fill(block.begin as u8);
             at = end;
         }
-        buffer
+        Rc::new(ReadRow::new(batch.to_vec(), bytes, buffers.clone()))
     }
 
     #[test]
@@ -269,21 +301,21 @@ mod tests {
         let mut outbox = Outbox::default();
         let blocks: Vec<BlockRequest> = (0..8).map(|at| request(4 * at)).collect();
         outbox.push_uploads(TorrentId(0), blocks.clone());
-        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
-        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
         let whole = PIECE_HEADER + 4;
-        assert_eq!(outbox.on_sent(whole + 1).blocks, [request(0)], "told as soon as it has left");
+        assert_eq!(outbox.on_sent(whole + 1), [request(0)], "told as soon as it has left");
         assert_eq!(outbox.retract(&blocks), blocks[2..], "one has left, one has begun to");
         assert_eq!(outbox.unsent().len(), whole - 1);
         assert_eq!(drain(&mut outbox, 100).1, [request(4)]);
 
         outbox.push_uploads(TorrentId(0), blocks.clone());
-        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
-        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
         outbox.on_sent(whole);
         outbox.retract(&blocks);
         outbox.push_uploads(TorrentId(0), vec![request(8)]);
-        assert!(outbox.unsent().is_empty() && outbox.next_batch(u64::MAX).is_some());
+        assert!(outbox.unsent().is_empty() && outbox.next_batch(8, u64::MAX).is_some());
     }
 
     #[test]
@@ -291,17 +323,17 @@ mod tests {
         let mut outbox = Outbox::default();
         let blocks = (0..u32::from(limit::REQUESTS_IN)).map(|at| request(4 * at)).collect();
         outbox.push_uploads(TorrentId(0), blocks);
-        let (_, batch) = outbox.next_batch(u64::MAX).unwrap();
-        assert_eq!(batch.len(), UPLOAD_BATCH);
-        assert!(outbox.next_batch(u64::MAX).is_none(), "while one is read");
-        outbox.push_batch(&batch, read(&batch, Vec::new()));
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
+        assert_eq!(batch.len(), 8);
+        assert!(outbox.next_batch(8, u64::MAX).is_none(), "while one is read");
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
         outbox.on_sent(1);
-        assert!(outbox.next_batch(u64::MAX).is_none(), "while one waits");
+        assert!(outbox.next_batch(8, u64::MAX).is_none(), "while one waits");
         outbox.on_sent(outbox.unsent().len());
         outbox.push(&Message::Choke);
-        assert!(outbox.next_batch(u64::MAX).is_none(), "while messages wait");
+        assert!(outbox.next_batch(8, u64::MAX).is_none(), "while messages wait");
         outbox.on_sent(outbox.unsent().len());
-        assert!(outbox.next_batch(u64::MAX).is_some());
+        assert!(outbox.next_batch(8, u64::MAX).is_some());
     }
 
     #[derive(Clone, Debug)]
@@ -356,13 +388,11 @@ mod tests {
             let mut outbox = Outbox::default();
             let (mut asked, mut taken_back) = (0, 0);
             let (mut stream, mut told) = (Vec::new(), Vec::new());
-            let (mut reading, mut spare) = (None, Vec::new());
-            let mut take = |outbox: &mut Outbox, count: usize, spare: &mut Vec<u8>| {
+            let (mut reading, buffers) = (None, Rc::default());
+            let mut take = |outbox: &mut Outbox, count: usize| {
                 let count = count.min(outbox.unsent().len());
                 stream.extend_from_slice(&outbox.unsent()[..count]);
-                let sent = outbox.on_sent(count);
-                told.extend(sent.blocks);
-                *spare = sent.buffer.unwrap_or_default();
+                told.extend(outbox.on_sent(count));
             };
             for step in steps {
                 match step {
@@ -372,21 +402,21 @@ mod tests {
                     }
                     Step::Retract(begins) => taken_back += outbox.retract(&requests(&begins)).len(),
                     Step::Have => outbox.push(&Message::Have(PieceIndex(7))),
-                    Step::Begin => reading = outbox.next_batch(u64::MAX).or(reading),
+                    Step::Begin => reading = outbox.next_batch(8, u64::MAX).or(reading),
                     Step::Read => if let Some((_, batch)) = reading.take() {
-                        outbox.push_batch(&batch, read(&batch, std::mem::take(&mut spare)));
+                        outbox.push_batch(&batch, read(&batch, &buffers));
                     },
-                    Step::Send(count) => take(&mut outbox, count, &mut spare),
+                    Step::Send(count) => take(&mut outbox, count),
                 }
             }
             loop {
-                reading = outbox.next_batch(u64::MAX).or(reading);
+                reading = outbox.next_batch(8, u64::MAX).or(reading);
                 if let Some((_, batch)) = reading.take() {
-                    outbox.push_batch(&batch, read(&batch, std::mem::take(&mut spare)));
+                    outbox.push_batch(&batch, read(&batch, &buffers));
                 } else if outbox.unsent().is_empty() {
                     break;
                 }
-                take(&mut outbox, usize::MAX, &mut spare);
+                take(&mut outbox, usize::MAX);
             }
             prop_assert!(outbox.uploads.is_empty(), "nothing is left lying");
             prop_assert_eq!(blocks_of(&stream), told.clone());

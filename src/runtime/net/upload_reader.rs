@@ -1,65 +1,106 @@
 //! Reads what peers asked for, into buffers that are used again and again.
 //!
 //! What the system has in memory is read on the engine's thread: a worker for every batch would cost more in
-//! waking each other than the read itself. What it has not, or can't tell of, a worker reads. The buffer that
-//! was sent last is the next to be read into, since it is still in the processor's cache; a connection has one
-//! only while its socket takes no more.
+//! waking each other than the read itself. What it has not, or can't tell of, a worker reads. What several peers
+//! want at once is read for the first of them (`hot_rows`). Rows are long, since every call that sends wakes
+//! the other side and starts the system's pacing anew, and become short when many wait to be sent.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::block_row::{ReadRow, RowBuffers};
+use super::hot_rows::HotRows;
 use crate::base::index::BlockRequest;
+use crate::base::layout::BLOCK_LENGTH;
+use crate::base::limit;
 use crate::engine::disk_job::DiskError;
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
 use crate::runtime::disk::DiskPool;
 use crate::runtime::driver::Event;
 
-/// Buffers that are kept while nobody needs them.
-const SPARE: usize = 4;
-
 /// Reads for all connections of a thread.
 pub(crate) struct UploadReader {
     disk: Arc<DiskPool>,
     events: UnboundedSender<Event>,
-    spare: RefCell<Vec<Vec<u8>>>,
+    buffers: Rc<RowBuffers>,
+    hot: RefCell<HotRows>,
+    /// Blocks that workers read.
+    waited_for: Cell<usize>,
 }
 
 impl UploadReader {
     pub(crate) fn new(disk: Arc<DiskPool>, events: UnboundedSender<Event>) -> UploadReader {
-        UploadReader { disk, events, spare: RefCell::default() }
+        UploadReader {
+            disk,
+            events,
+            buffers: Rc::default(),
+            hot: RefCell::default(),
+            waited_for: Cell::new(0),
+        }
     }
 
-    /// Reads blocks, each behind room for its header. `None` when that has to be waited for: then they come
-    /// as an [`Event::UploadRead`].
+    /// How many blocks may be read for a peer at a time.
+    pub(crate) fn batch_max(&self) -> usize {
+        let waiting = self.buffers.out() + self.waited_for.get() * BLOCK_LENGTH as usize;
+        if waiting < limit::LONG_ROWS { limit::LONG_ROW } else { limit::SHORT_ROW }
+    }
+
+    /// Reads blocks. `None` when that has to be waited for: then they come as an [`Event::UploadRead`].
     pub(crate) fn read(
         &self,
         connection: ConnectionId,
         torrent: TorrentId,
         blocks: &[BlockRequest],
-    ) -> Result<Option<Vec<u8>>, DiskError> {
-        let mut buffer = self.spare.borrow_mut().pop().unwrap_or_default();
+    ) -> Result<Option<Rc<ReadRow>>, DiskError> {
+        if let Some(row) = self.hot.borrow_mut().find(torrent, blocks) {
+            return Ok(Some(row));
+        }
+        let mut buffer = self.buffers.take();
         if let Some(reader) = self.disk.reader(torrent)
             && reader.read_blocks_cached(blocks, &mut buffer)?
         {
-            return Ok(Some(buffer));
+            return Ok(Some(self.row(connection, torrent, blocks, buffer)));
         }
+        self.waited_for.update(|count| count + blocks.len());
         let (events, asked) = (self.events.clone(), blocks.to_vec());
         let done = move |result| {
             // The engine's thread is gone only when nobody waits for the blocks any more.
-            let _ = events.send(Event::UploadRead(connection, asked, result));
+            let _ = events.send(Event::UploadRead(connection, torrent, asked, result));
         };
         self.disk.submit_upload(torrent, blocks.to_vec(), buffer, Box::new(done));
         Ok(None)
     }
 
-    /// Takes a buffer back.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE {
-            spare.push(buffer);
-        }
+    /// What was waited for has come.
+    pub(crate) fn on_read(
+        &self,
+        connection: ConnectionId,
+        torrent: TorrentId,
+        blocks: &[BlockRequest],
+        result: Result<Vec<u8>, DiskError>,
+    ) -> Result<Rc<ReadRow>, DiskError> {
+        self.waited_for.update(|count| count - blocks.len());
+        Ok(self.row(connection, torrent, blocks, result?))
+    }
+
+    fn row(
+        &self,
+        connection: ConnectionId,
+        torrent: TorrentId,
+        blocks: &[BlockRequest],
+        bytes: Vec<u8>,
+    ) -> Rc<ReadRow> {
+        let row = Rc::new(ReadRow::new(blocks.to_vec(), bytes, self.buffers.clone()));
+        self.hot.borrow_mut().on_read(torrent, connection, &row);
+        row
+    }
+
+    /// A torrent's files are opened or closed: what they held does not count any more.
+    pub(crate) fn forget(&self, torrent: TorrentId) {
+        self.hot.borrow_mut().forget(torrent);
     }
 }

@@ -6,6 +6,7 @@ use super::lock::Busy;
 use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::Layout;
+use crate::engine::disk_job::Traffic;
 use crate::engine::resume::frame::{self, Content};
 use crate::engine::resume::{Fact, Pieces, Record, Stamp, Whose, runs_of};
 
@@ -40,7 +41,9 @@ fn story() -> Vec<Vec<Fact>> {
         vec![Fact::Dropped(PieceIndex(4))],
         vec![Fact::Pieces(Pieces::Durable, vec![(3, 1)])],
         vec![Fact::Pieces(Pieces::Unsure, vec![(10, 30)])],
+        vec![Fact::Moved(Traffic { uploaded: 5, downloaded: 7 })],
         vec![Fact::Syncing(vec![(0, 2)])],
+        vec![Fact::Moved(Traffic { uploaded: 1 << 40, downloaded: 0 })],
         vec![Fact::Tainted(FileIndex(1)), Fact::Syncing(Vec::new())],
         vec![
             Fact::Pieces(Pieces::Missing, vec![(10, 20)]),

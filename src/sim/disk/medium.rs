@@ -4,9 +4,9 @@
 //! A page of 4 KiB, a file's length and time, and its names each have a history: first what is on the disk,
 //! last what the system shows. A sync makes the last the first. A kill harms none of it. At a loss of power
 //! each page, each file's length and time and each file's names come back as any one of their history, each
-//! by itself; a page that never reached the disk is zeros, or whatever was there before. The journal comes back up to any byte
-//! behind its last sync, pages of that lost as well. A sync that fails leaves some pages behind that no later
-//! sync will write, as Linux does.
+//! by itself; a page that never reached the disk is zeros, or whatever was there before. The journal comes back
+//! up to any byte behind its last sync, pages of that lost as well. A sync that fails leaves some pages behind
+//! that no later sync will write, as Linux does.
 //!
 //! Every operation is a *call*, and calls are counted: the system can be made to halt at any of them, before
 //! it or in its midst, and any of them can be made to fail.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 
 use super::{Extension, ExtensionIds};
+use crate::base::address::{ip_from_bytes, ip_to_bytes};
 use crate::base::bencode::{self, Limits, Value};
 use crate::base::limit;
 use crate::wire::shown_text::shown_text;
@@ -53,7 +54,7 @@ impl ExtensionHandshake {
             client: root.get("v").and_then(Value::as_bytes).map(shown_text).filter(|text| !text.is_empty()),
             port: number("p").and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
             reqq: number("reqq").map(|requests| requests.clamp(1, u64::from(limit::REQUESTS_OUT)) as u16),
-            your_ip: root.get("yourip").and_then(Value::as_bytes).and_then(decode_address),
+            your_ip: root.get("yourip").and_then(Value::as_bytes).and_then(ip_from_bytes),
             encryption: flag("e"),
             upload_only: flag("upload_only"),
             metadata_size: number("metadata_size")
@@ -69,10 +70,7 @@ impl ExtensionHandshake {
             v: self.client.as_deref(),
             p: self.port,
             reqq: self.reqq,
-            yourip: self.your_ip.map(|address| match address {
-                IpAddr::V4(v4) => ByteBuf::from(v4.octets()),
-                IpAddr::V6(v6) => ByteBuf::from(v6.octets()),
-            }),
+            yourip: self.your_ip.map(|address| ByteBuf::from(ip_to_bytes(address))),
             e: self.encryption.map(u8::from),
             upload_only: self.upload_only.map(u8::from),
             metadata_size: self.metadata_size,
@@ -101,11 +99,6 @@ fn decode_ids(names: Value<'_>) -> ExtensionIds {
         }
     }
     ids
-}
-
-fn decode_address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
-    v4.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
 }
 
 #[cfg(test)]
@@ -176,7 +169,8 @@ mod tests {
         let ids = any::<[Option<u8>; Extension::ALL.len()]>().prop_map(|ids| ExtensionIds { ids });
         let option = prop::option::of::<BoxedStrategy<u16>>;
         let your_ip =
-            prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
+            prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
+                .prop_map(|address| address.to_canonical());
         (
             (ids, prop::option::of("[ -~]{1,40}"), option((1..=u16::MAX).boxed())),
             (option((1..=limit::REQUESTS_OUT).boxed()), prop::option::of(your_ip)),

@@ -60,6 +60,8 @@ pub enum DecodeError {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
+    /// How many pieces there are at the most.
+    pieces: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +86,12 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder for a connection from its first byte.
     pub const fn new() -> Decoder {
-        Decoder { state: State::AwaitHandshake }
+        Decoder { state: State::AwaitHandshake, pieces: limit::PIECES }
+    }
+
+    /// The torrent is known, and has so many pieces: no longer bitfield is waited for.
+    pub fn expect_pieces(&mut self, pieces: u32) {
+        self.pieces = pieces.min(limit::PIECES);
     }
 
     /// The next item in `bytes` from `at`, which moves past what was taken. `None` when more bytes are
@@ -144,7 +151,7 @@ impl Decoder {
             return Err(DecodeError::TooLong { length });
         }
         let Some([id]) = fields.take() else { return Ok(None) };
-        let expected = expected_length(id);
+        let expected = expected_length(id, self.pieces);
         if expected.as_ref().is_some_and(|expected| !expected.contains(&length)) {
             return Err(DecodeError::WrongLength { id, length });
         }
@@ -169,14 +176,14 @@ impl Decoder {
     }
 }
 
-/// The lengths, kind and payload together, that a message of kind `id` may have; `None` for a kind that we
+/// The lengths, kind and payload together, that a message of kind `id` may have about so many pieces; `None` for a kind that we
 /// do not know.
-fn expected_length(id: u8) -> Option<std::ops::RangeInclusive<u32>> {
+fn expected_length(id: u8, pieces: u32) -> Option<std::ops::RangeInclusive<u32>> {
     const MOST: u32 = limit::PEER_MESSAGE as u32;
     Some(match id {
         id::CHOKE | id::UNCHOKE | id::INTERESTED | id::NOT_INTERESTED | id::HAVE_ALL | id::HAVE_NONE => 1..=1,
         id::HAVE | id::SUGGEST | id::ALLOWED_FAST => 5..=5,
-        id::BITFIELD => 1..=1 + limit::PIECES.div_ceil(8),
+        id::BITFIELD => 1..=1 + pieces.div_ceil(8),
         id::REQUEST | id::CANCEL | id::REJECT => 13..=13,
         id::PIECE => 9..=9 + BLOCK_LENGTH,
         id::PORT => 3..=3,
@@ -245,7 +252,7 @@ mod tests {
 
     /// What a connection that is past its handshake makes of `bytes`.
     fn first(bytes: &[u8]) -> Result<Option<Item>, DecodeError> {
-        Decoder { state: State::Messages }.next(bytes, &mut 0)
+        Decoder { state: State::Messages, pieces: limit::PIECES }.next(bytes, &mut 0)
     }
 
     #[test]
@@ -293,10 +300,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bitfield_is_as_long_as_the_torrent_has_pieces_at_the_most() {
+        let mut decoder = Decoder { state: State::Messages, pieces: limit::PIECES };
+        assert_eq!(decoder.next(&[0, 0, 0, 4, id::BITFIELD], &mut 0), Ok(None));
+        decoder.expect_pieces(16);
+        assert_eq!(decoder.next(&[0, 0, 0, 3, id::BITFIELD], &mut 0), Ok(None));
+        let refused = Err(DecodeError::WrongLength { id: id::BITFIELD, length: 4 });
+        assert_eq!(decoder.next(&[0, 0, 0, 4, id::BITFIELD], &mut 0), refused);
+    }
+
+    #[test]
     fn a_block_is_found_where_it_lies() {
         let bytes = b"??\0\0\0\x0c\x07\0\0\0\x01\0\0\x40\0abc\0\0";
         let mut at = 2;
-        let item = Decoder { state: State::Messages }.next(bytes, &mut at);
+        let item = Decoder { state: State::Messages, pieces: limit::PIECES }.next(bytes, &mut at);
         let payload = 15..18;
         assert_eq!(&bytes[payload.clone()], b"abc");
         assert_eq!(item, Ok(Some(Item::Piece { piece: PieceIndex(1), begin: 0x4000, payload })));
@@ -311,7 +328,7 @@ mod tests {
 
     #[test]
     fn it_says_how_much_an_unfinished_message_lacks() {
-        let decoder = Decoder { state: State::Messages };
+        let decoder = Decoder { state: State::Messages, pieces: limit::PIECES };
         assert_eq!(Decoder::new().wanted(b"\x13Bit"), 64);
         assert_eq!(decoder.wanted(b""), 4);
         assert_eq!(decoder.wanted(b"\0\0\0"), 1);

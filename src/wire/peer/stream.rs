@@ -45,6 +45,11 @@ impl PeerStream {
         self.unfinished.len()
     }
 
+    /// The torrent is known, and has so many pieces: no longer bitfield is gathered.
+    pub fn expect_pieces(&mut self, pieces: u32) {
+        self.decoder.expect_pieces(pieces);
+    }
+
     /// Takes `bytes`, which begin with the [`tail`](PeerStream::tail), and appends to `out` what they hold.
     /// `blocks` makes a block's payload of a range of `bytes`. After an error, which is final, `out` has
     /// all that came before it.
@@ -90,8 +95,12 @@ impl PeerStream {
     fn gather(&mut self, bytes: &[u8], out: &mut Vec<Inbound>) -> Result<usize, DecodeError> {
         let taken = bytes.len().min(self.decoder.wanted(&self.unfinished));
         self.unfinished.extend_from_slice(&bytes[..taken]);
-        if let Some(Item::Message(message)) = self.decoder.next(&self.unfinished, &mut 0)? {
+        let mut at = 0;
+        if let Some(Item::Message(message)) = self.decoder.next(&self.unfinished, &mut at)? {
             out.push(Inbound::Message(message));
+        }
+        // Without a message too: once its kind is known, the decoder may skip it, and wants none of it again.
+        if at > 0 {
             self.gathering = false;
             self.unfinished = Vec::new();
         }

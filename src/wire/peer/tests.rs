@@ -48,6 +48,19 @@ fn feed_split(bytes: &[u8], lengths: &[usize]) -> (Vec<Inbound>, Result<(), Deco
     (out, Ok(()))
 }
 
+#[test]
+fn of_a_bitfield_that_the_torrent_cannot_have_nothing_more_is_gathered() {
+    let bytes = connection(&[Message::Bitfield(vec![255; limit::PIECES as usize / 8].into())]);
+    let (start, rest) = bytes.split_at(100_000);
+    for pieces in [limit::PIECES, 1000] {
+        let (mut stream, mut out) = (PeerStream::new(), Vec::new());
+        stream.feed_copying(start, &mut out).unwrap();
+        stream.expect_pieces(pieces);
+        let is_refused = stream.feed_copying(&rest[..10], &mut out).is_err();
+        assert_eq!((is_refused, out.len()), (pieces == 1000, 1));
+    }
+}
+
 fn request() -> impl Strategy<Value = BlockRequest> {
     any::<(u32, u32, u32)>().prop_map(|(piece, begin, length)| BlockRequest {
         piece: PieceIndex(piece),
@@ -89,15 +102,47 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
+/// A message's bytes, and what is to become of them.
+fn sent() -> impl Strategy<Value = (Vec<u8>, Message)> {
+    let skipped = |id: u8, length: usize| {
+        let bytes = [&(1 + length as u32).to_be_bytes()[..], &[id], &vec![id; length]].concat();
+        (bytes, Message::Unknown { id, length: length as u32 })
+    };
+    let longest = limit::PEER_MESSAGE - 1;
+    prop_oneof![
+        8 => message().prop_map(|message| {
+            let mut bytes = Vec::new();
+            encode(&message, &mut bytes);
+            (bytes, message)
+        }),
+        // Of kinds that nobody knows, and of extensions that need no such length.
+        1 => (21..=u8::MAX, prop_oneof![0..40usize, 0..100_000usize, Just(longest)])
+            .prop_map(move |(id, length)| skipped(id, length)),
+        1 => (limit::EXTENSION_MESSAGE..=longest).prop_map(move |length| skipped(20, length)),
+    ]
+}
+
 proptest! {
     #[test]
     fn what_is_sent_arrives_however_the_stream_is_split(
-        messages in prop::collection::vec(message(), 0..12),
+        sent in prop::collection::vec(sent(), 0..12),
         lengths in prop::collection::vec(prop_oneof![0..6usize, 0..40_000usize], 0..40),
+        cuts in prop::collection::vec((0..12usize, 0..6usize), 0..4),
     ) {
-        let mut expected = vec![Inbound::Handshake(HANDSHAKE)];
-        expected.extend(messages.iter().cloned().map(Inbound::Message));
-        prop_assert_eq!(feed_split(&connection(&messages), &lengths), (expected, Ok(())));
+        let (mut bytes, mut expected) = (HANDSHAKE.encode().to_vec(), vec![Inbound::Handshake(HANDSHAKE)]);
+        let mut starts = Vec::new();
+        for (message, inbound) in sent {
+            starts.push(bytes.len());
+            bytes.extend(message);
+            expected.push(Inbound::Message(inbound));
+        }
+        // Anywhere, and in some messages' first bytes, where it is found out what they are.
+        let mut ends: Vec<usize> = lengths.iter().scan(0, |end, length| { *end += length; Some(*end) }).collect();
+        ends.extend(cuts.iter().filter_map(|(message, into)| Some(starts.get(*message)? + into)));
+        ends.sort_unstable();
+        let mut from = 0;
+        let lengths: Vec<usize> = ends.iter().map(|end| end - std::mem::replace(&mut from, *end)).collect();
+        prop_assert_eq!(feed_split(&bytes, &lengths), (expected, Ok(())));
     }
 
     #[test]
@@ -153,6 +198,22 @@ fn a_message_of_an_unknown_kind_is_skipped_and_never_kept() {
     }
     stream.feed_copying(&[0, 0, 0, 1, 1], &mut out).unwrap();
     let unknown = Message::Unknown { id: 99, length: (1 << 20) - 1 };
+    assert_eq!(out[1..], [Inbound::Message(unknown), Inbound::Message(Message::Unchoke)]);
+}
+
+#[test]
+fn a_message_that_is_skipped_may_begin_with_a_read_of_its_length_alone() {
+    let length = PeerStream::TAIL_MAX;
+    let payload = vec![1; length];
+    let mut stream = PeerStream::new();
+    let mut out = Vec::new();
+    stream.feed_copying(&connection(&[]), &mut out).unwrap();
+    stream.feed_copying(&(1 + length as u32).to_be_bytes(), &mut out).unwrap();
+    stream.feed_copying(&[99], &mut out).unwrap();
+    stream.feed_copying(&payload[..9_000], &mut out).unwrap();
+    assert_eq!(stream.kept(), 0);
+    stream.feed_copying(&[&payload[9_000..], &[0, 0, 0, 1, 1]].concat(), &mut out).unwrap();
+    let unknown = Message::Unknown { id: 99, length: length as u32 };
     assert_eq!(out[1..], [Inbound::Message(unknown), Inbound::Message(Message::Unchoke)]);
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::base::hash::Sha1Hash;
 use crate::base::peer_id::PeerId;
+use crate::base::percent::push_percent_encoded;
 
 /// What has happened, where it is more than time passing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -65,9 +66,9 @@ impl AnnounceRequest {
             url.push(if url.contains('?') { '&' } else { '?' });
         }
         url.push_str("info_hash=");
-        push_escaped(&mut url, &self.info_hash.0);
+        push_percent_encoded(&mut url, &self.info_hash.0);
         url.push_str("&peer_id=");
-        push_escaped(&mut url, &self.peer_id.0);
+        push_percent_encoded(&mut url, &self.peer_id.0);
         let AnnounceRequest { port, uploaded, downloaded, left, corrupt, key, numwant, .. } = self;
         // Writing to a String cannot fail.
         let _ = write!(url, "&port={port}&uploaded={uploaded}&downloaded={downloaded}&left={left}");
@@ -81,22 +82,9 @@ impl AnnounceRequest {
         }
         if let Some(tracker_id) = &self.tracker_id {
             url.push_str("&trackerid=");
-            push_escaped(&mut url, tracker_id);
+            push_percent_encoded(&mut url, tracker_id);
         }
         url
-    }
-}
-
-/// Appends `bytes`, all outside of RFC 3986's unreserved set as `%XX`.
-fn push_escaped(url: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let (high, low) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
-            url.extend(['%', char::from(high), char::from(low)]);
-        }
     }
 }
 

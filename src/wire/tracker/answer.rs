@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
+use crate::base::address::{ip_from_bytes, ip_to_bytes};
 use crate::base::bencode::{self, Limits, ScanError, Value};
 use crate::base::limit;
 use crate::base::time::Duration;
@@ -92,7 +93,7 @@ impl AnnounceAnswer {
             leechers: count("incomplete"),
             downloaded: count("downloaded"),
             peers,
-            external_address: bytes("external ip").and_then(decode_ip),
+            external_address: bytes("external ip").and_then(ip_from_bytes),
             retry_in: root.get("retry in").and_then(decode_retry),
         })
     }
@@ -112,7 +113,7 @@ impl AnnounceAnswer {
             downloaded: self.downloaded,
             peers: ByteBuf::from::<Vec<u8>>(peers),
             peers6: (!peers6.is_empty()).then(|| ByteBuf::from(peers6)),
-            external_ip: self.external_address.map(|address| ByteBuf::from(encode_ip(address))),
+            external_ip: self.external_address.map(|address| ByteBuf::from(ip_to_bytes(address))),
             retry_in: self.retry_in.map(|retry| match retry {
                 RetryIn::After(time) => (time.as_secs() / 60).to_string(),
                 RetryIn::Never => "never".to_owned(),
@@ -161,7 +162,7 @@ fn decode_retry(value: Value<'_>) -> Option<RetryIn> {
 fn decode_peers<const N: usize>(peers: Value<'_>) -> Vec<SocketAddr> {
     let compact = peers.as_bytes().unwrap_or_default().chunks_exact(N + 2).filter_map(|peer| {
         let (ip, port) = peer.split_at(N);
-        Some(SocketAddr::new(decode_ip(ip)?, u16::from_be_bytes(port.try_into().ok()?)))
+        Some(SocketAddr::new(ip_from_bytes(ip)?, u16::from_be_bytes(port.try_into().ok()?)))
     });
     let listed = peers.as_list().into_iter().flatten().filter_map(decode_listed);
     compact.chain(listed).filter(|peer| peer.port() != 0).take(limit::TRACKER_PEERS).collect()
@@ -174,21 +175,8 @@ fn decode_listed(peer: Value<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.to_canonical(), u16::try_from(port).ok()?))
 }
 
-/// An address of 4 or 16 bytes. An IPv4 address written as an IPv6 one is the former: it is dialled as such.
-fn decode_ip(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
-    v4.or_else(|| <[u8; 16]>::try_from(bytes).map(|octets| IpAddr::from(octets).to_canonical()).ok())
-}
-
-fn encode_ip(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
-
 fn encode_peer(peer: &SocketAddr) -> Vec<u8> {
-    [encode_ip(peer.ip()), peer.port().to_be_bytes().to_vec()].concat()
+    [ip_to_bytes(peer.ip()), peer.port().to_be_bytes().to_vec()].concat()
 }
 
 #[cfg(test)]

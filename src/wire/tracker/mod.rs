@@ -4,8 +4,6 @@
 
 pub mod announce;
 pub mod answer;
-pub mod shown_url;
 
 pub use announce::{AnnounceRequest, Event};
 pub use answer::{AnnounceAnswer, AnswerError, RetryIn};
-pub use shown_url::without_secrets;

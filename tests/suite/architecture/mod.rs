@@ -129,6 +129,20 @@ fn a_socket_or_a_file_opened_beside_its_door_is_caught() {
 }
 
 #[test]
+fn whoever_depends_on_the_time_of_day_is_caught() {
+    for (path, code) in [
+        ("src/runtime/clock.rs", "std::time::SystemTime::now()"),
+        ("src/runtime/disk/keep.rs", "modified.duration_since(UNIX_EPOCH)"),
+        ("src/runtime/driver.rs", "rustix::time::clock_gettime(ClockId::RealtimeCoarse)"),
+        ("src/cli/output/progress.rs", "use std::time::{Instant, SystemTime};"),
+    ] {
+        catches(path, code, "time of day");
+    }
+    passes("src/runtime/clock.rs", "use std::time::Instant;");
+    passes("src/cli/command/create.rs", "SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)");
+}
+
+#[test]
 fn a_file_that_is_long_or_vague_or_says_nothing_is_caught() {
     catches("src/base/hash.rs", &"let x = 1;\n".repeat(601), "lines");
     for path in ["src/engine/util.rs", "src/runtime/disk/helpers.rs", "tests/suite/common/mod.rs"] {

@@ -76,6 +76,13 @@ const OPENERS: [&str; 6] =
 const OPENS_FILES: [&str; 4] =
     ["src/cli/torrent_file", "src/cli/config_file", "src/cli/command/demo", "src/runtime/state/folder"];
 
+/// What tells the time of day, which people and servers set back and forth: whatever waits or measures counts from
+/// a start of its own instead.
+const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "ClockId::Realtime*", "chrono", "OffsetDateTime"];
+
+/// The date that is written into a torrent is one for people.
+const TELLS_DATES: [&str; 1] = ["src/cli/command/create.rs"];
+
 /// Where `unsafe` may stand.
 const UNSAFE: [&str; 2] = ["src/hashing/kernel/", "src/runtime/disk/door/lease.rs"];
 
@@ -98,6 +105,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
         let code = without_tests(path, &code);
         faults.extend(forbidden_names(path, code));
         faults.extend(doors(path, code));
+        faults.extend(wall_clock(path, code));
     }
     faults.into_iter().map(|fault| format!("{path}: {fault}")).collect()
 }
@@ -201,6 +209,15 @@ fn doors(path: &str, code: &str) -> Vec<String> {
         faults.extend(opened.map(|name| format!("{name} is for runtime/disk/door")));
     }
     faults
+}
+
+/// Nothing depends on the time of day.
+fn wall_clock(path: &str, code: &str) -> Vec<String> {
+    if TELLS_DATES.contains(&path) {
+        return Vec::new();
+    }
+    let read = WALL_CLOCK.into_iter().filter(|name| names(code, name));
+    read.map(|name| format!("{name} is the time of day, which may be set")).collect()
 }
 
 /// Only what belongs there lies at the top.

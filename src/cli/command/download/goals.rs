@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::args::{Seeding, StopWhen};
 use crate::cli::output::format;
@@ -35,8 +36,11 @@ impl Service {
         let mut open = 0;
         let mut look = |is_met: bool, words: String| if is_met { met.push(words) } else { open += 1 };
         if let Some(ratio) = goals.ratio {
-            let is_met = torrent.uploaded as f64 >= ratio * torrent.total as f64;
-            let sent = format::bytes(torrent.uploaded);
+            let all = torrent.traffic();
+            // Who had everything from the start has downloaded nothing.
+            let of = if all.downloaded > 0 { all.downloaded } else { torrent.total };
+            let is_met = all.uploaded as f64 >= ratio * of as f64;
+            let sent = size(all.uploaded);
             look(is_met, format!("ratio {ratio} is reached with {sent} sent (--ratio)"));
         }
         if let Some(time) = goals.seed_time {
@@ -71,6 +75,7 @@ mod tests {
     use super::*;
     use crate::cli::args::parse_main;
     use crate::cli::output::status::tests::snapshot;
+    use crate::engine::disk_job::Traffic;
     use crate::engine::snapshot::Phase;
 
     fn seconds(seconds: u64) -> Duration {
@@ -82,7 +87,7 @@ mod tests {
     }
 
     fn seed(uploaded: u64, swarm_seeds: usize) -> TorrentSnapshot {
-        TorrentSnapshot { total: 1 << 20, uploaded, swarm_seeds, ..snapshot(Phase::Seeding) }
+        TorrentSnapshot { total: 1 << 20, uploaded, downloaded: 0, swarm_seeds, ..snapshot(Phase::Seeding) }
     }
 
     #[test]
@@ -103,6 +108,18 @@ mod tests {
         assert!(at(&["--seed-time", "60"], 70, seed(0, 0)).unwrap().contains("(--seed-time)"));
         assert_eq!(at(&["--until-seeds", "3"], 11, seed(0, 2)), None);
         assert!(at(&["--until-seeds", "3"], 11, seed(0, 3)).unwrap().starts_with("3 others can seed"));
+    }
+
+    #[test]
+    fn a_ratio_is_of_what_all_runs_moved_or_of_the_size_where_nothing_was_downloaded() {
+        let check = |uploaded: u64, downloaded: u64, earlier: (u64, u64)| {
+            let earlier = Traffic { uploaded: earlier.0, downloaded: earlier.1 };
+            let torrent = TorrentSnapshot { downloaded, earlier, ..seed(uploaded, 0) };
+            Service::new(seconds(0), 0).check(seconds(0), &torrent, &goals(&["--ratio", "1.5"])).is_some()
+        };
+        assert!(check(100, 0, ((3 << 19) - 100, 0)) && !check(99, 0, ((3 << 19) - 100, 0)));
+        assert!(check(1500, 1000, (0, 0)) && !check(1499, 1000, (0, 0)));
+        assert!(check(0, 0, (1500, 1000)) && !check(1499, 500, (0, 500)));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::cli::target::{Target, refused, targets};
 use crate::cli::torrent_file::{self, TorrentFileError};
 use crate::metainfo::Metainfo;
 use crate::runtime::dns::Lookup;
+use crate::wire::shown_url::without_secrets;
 
 pub use run::download;
 
@@ -108,19 +109,6 @@ fn source(target: Target, dir: &Path) -> Source {
     }
 }
 
-/// `url` without user, password and query: sites put passkeys there.
-fn without_secrets(url: &str) -> String {
-    let bare = url.split(['?', '#']).next().unwrap_or(url);
-    match bare.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let host = host.rsplit('@').next().unwrap_or(host);
-            format!("{scheme}://{host}/{path}")
-        }
-        None => bare.to_owned(),
-    }
-}
-
 /// The addresses of the peers that the person named; a name that cannot be looked up is warned of.
 async fn look_up(peers: &[HostPort], screen: &Screen) -> Vec<SocketAddr> {
     let lookup = Lookup::default();
@@ -137,16 +125,4 @@ async fn look_up(peers: &[HostPort], screen: &Screen) -> Vec<SocketAddr> {
         }
     }
     addresses
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn a_shown_url_keeps_host_and_path_only() {
-        let url = "https://user:pass@t.example/dl/x.torrent?passkey=secret#y";
-        assert_eq!(without_secrets(url), "https://t.example/dl/x.torrent");
-        assert_eq!(without_secrets("http://t.example"), "http://t.example/");
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use super::patience::{GivenUp, Patience};
 use super::words::{Teller, done, failed, missing_files, torrent_of};
 use super::{Content, Source, look_up};
 use crate::base::limit;
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -29,7 +31,7 @@ use crate::engine::snapshot::Detail;
 use crate::metainfo::Metainfo;
 use crate::metainfo::safe_path::PART_SUFFIX;
 use crate::runtime::client::Client;
-use crate::runtime::http::fetch_torrent;
+use crate::runtime::http::TorrentFetcher;
 
 /// Between two looks at how it goes; bars are redrawn as often.
 const TICK: Duration = Duration::from_millis(200);
@@ -57,6 +59,7 @@ pub async fn download(
         client,
         jobs: Vec::new(),
         by_torrent: BTreeMap::new(),
+        fetcher: Arc::default(),
         fetches: JoinSet::new(),
         teller: Teller::default(),
         claimed: BTreeSet::new(),
@@ -82,6 +85,7 @@ struct Run {
     jobs: Vec<Job>,
     /// Which job a torrent of the client's is.
     by_torrent: BTreeMap<TorrentId, usize>,
+    fetcher: Arc<TorrentFetcher>,
     /// Torrent files on their way, by job.
     fetches: JoinSet<(usize, Result<Vec<u8>, String>)>,
     teller: Teller,
@@ -108,8 +112,9 @@ impl Run {
             Content::Torrent(metainfo) => self.queue(index, *metainfo),
             Content::Refused(error) => self.fail(index, &error),
             Content::Url(url) => {
+                let fetcher = self.fetcher.clone();
                 self.fetches.spawn(async move {
-                    let bytes = fetch_torrent(&url, limit::TORRENT_FILE as usize).await;
+                    let bytes = fetcher.fetch(&url, limit::TORRENT_FILE as usize).await;
                     (index, bytes.map_err(|error| error.to_string()))
                 });
             }
@@ -169,7 +174,7 @@ impl Run {
             };
             if self.screen.mode() == Mode::Lines {
                 let files = metainfo.payload_files().count();
-                let size = format::bytes(metainfo.total_size);
+                let size = size(metainfo.total_size);
                 self.screen.say(&format!("{}: {size} in {}", job.name, format::count(files, "file")));
             }
             let mut new = self.settings.new_torrent(*metainfo, &self.peers);
@@ -250,6 +255,11 @@ impl Run {
         let Some(index) = self.job_of(torrent) else { return };
         self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
         match notice {
+            Notice::Checked { have, pieces, .. } if have < pieces && self.settings.seeding.super_seed => {
+                let name = &self.jobs[index].name;
+                let text = "not everything is here, so it is no first seed: it trades as if without --super";
+                self.screen.warn(&format!("{name}: {text}"));
+            }
             Notice::Complete { .. } => self.complete(index, torrent).await,
             Notice::Failed { failure, .. } => {
                 let job = &self.jobs[index];

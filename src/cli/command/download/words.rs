@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::base::index::FileIndex;
 use crate::base::limit;
 use crate::base::rate::ByteRate;
+use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -77,7 +78,7 @@ impl Teller {
         if screen.verbose() == 0 && self.complaints.len() >= COMPLAINTS {
             return;
         }
-        if self.complaints.len() < limit::TRACKERS && self.complaints.insert(complaint.clone()) {
+        if self.complaints.len() < limit::COMPLAINTS && self.complaints.insert(complaint.clone()) {
             screen.warn(&complaint);
         }
     }
@@ -94,15 +95,15 @@ fn short(text: &str) -> String {
 
 /// The words for a torrent that is complete.
 pub(super) fn done(torrent: &TorrentSnapshot, time: Duration) -> String {
-    let size = format::bytes(torrent.total);
+    let total = size(torrent.total);
     if torrent.downloaded == 0 {
-        return format!("done, all {size} was here already");
+        return format!("done, all {total} was here already");
     }
     let rate = ByteRate((torrent.downloaded as f64 / time.as_secs_f64().max(0.001)) as u64);
-    let mut text = format!("done, {size} in {} ({})", format::span(time), format::rate(rate));
+    let mut text = format!("done, {total} in {} ({})", format::span(time), format::rate(rate));
     // A little is wasted in every endgame; nobody needs to hear of that.
     if torrent.wasted > torrent.total / 100 {
-        text.push_str(&format!(", {} wasted", format::bytes(torrent.wasted)));
+        text.push_str(&format!(", {} wasted", size(torrent.wasted)));
     }
     text
 }
@@ -217,11 +218,11 @@ mod tests {
     fn the_last_line_tells_size_time_rate_and_what_was_lost() {
         let mut torrent = snapshot(Phase::Seeding);
         (torrent.total, torrent.downloaded) = (1 << 30, 1 << 30);
-        assert_eq!(done(&torrent, Duration::from_secs(12)), "done, 1.0 GiB in 12 s (85.3 MiB/s)");
+        assert_eq!(done(&torrent, Duration::from_secs(12)), "done, 1 GiB in 12 s (85.3 MiB/s)");
         torrent.wasted = 1 << 29;
-        assert!(done(&torrent, Duration::from_secs(12)).ends_with(", 512.0 MiB wasted"));
+        assert!(done(&torrent, Duration::from_secs(12)).ends_with(", 512 MiB wasted"));
         torrent.downloaded = 0;
-        assert_eq!(done(&torrent, Duration::ZERO), "done, all 1.0 GiB was here already");
+        assert_eq!(done(&torrent, Duration::ZERO), "done, all 1 GiB was here already");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// `f_type` of a tmpfs, see statfs(2).
-const TMPFS: u64 = 0x0102_1994;
+use crate::runtime::disk::file_system::is_in_memory;
+
 /// Names the signal by which the holder of a lease is told; `libc` does not have it.
 const F_SETSIG: libc::c_int = 10;
 /// Mappings begin at pages; no system has longer ones than this.
@@ -46,8 +46,7 @@ impl Lease {
     /// A lease on a file in memory that was opened to read and has no holes (reading a mapped hole fills it). `None`
     /// if it is on a disk, somebody has it open to write, or it is another user's.
     pub fn take(file: &Arc<File>) -> Option<Arc<Lease>> {
-        let is_in_memory = rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type.cast_unsigned() == TMPFS);
-        if !is_in_memory {
+        if !is_in_memory(file) {
             return None;
         }
         // Told by a signal that is ignored unless somebody cares, instead of one that kills: we ask, see `is_wanted`.
@@ -127,6 +126,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::runtime::disk::file_system::is_path_in_memory;
 
     /// A file in memory, open to read.
     fn in_memory(bytes: &[u8]) -> (Arc<File>, tempfile::TempPath) {
@@ -158,8 +158,7 @@ mod tests {
         writer.set_len(10_000_000).unwrap();
         drop(writer);
         assert!(Lease::take(&file).is_none());
-        let stat = rustix::fs::statfs("/proc/self").unwrap();
-        assert_ne!(stat.f_type.cast_unsigned(), TMPFS);
+        assert!(!is_path_in_memory("/proc/self".as_ref()));
         assert!(Lease::take(&Arc::new(File::open("/proc/self/status").unwrap())).is_none());
     }
 

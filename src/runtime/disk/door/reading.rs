@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{Door, Folder, Found, at_its_place, look_at, regular};
+use super::beneath::Folder;
+use super::{Door, Found, at_its_place, look_at, regular};
 
 /// Opens files beneath a door's folder to read them.
 #[derive(Debug)]

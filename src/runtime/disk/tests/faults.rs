@@ -160,7 +160,7 @@ fn with_sync_at_the_end_a_file_that_cannot_be_synced_is_not_complete_and_not_tri
             },
         );
         let mut storage = sample.storage(target(&dir.path().join("data")));
-        storage.keeping.sync = crate::runtime::disk::Sync::End;
+        storage.keeping.sync = crate::runtime::disk::SyncPolicy::End;
         let disk = Disk::new(storage);
         disk.open().unwrap();
         for piece in 0..4 {

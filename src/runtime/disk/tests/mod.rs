@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{Allocate, DiskPool, FileSpec, OnConflict, Storage, Target};
+use super::{DiskPool, FileSpec, Storage, Target};
 use crate::base::block_data::BlockData;
 use crate::base::digest;
 use crate::base::file_map::FileMap;
@@ -102,15 +102,7 @@ impl Sample {
 }
 
 pub(super) fn target(dir: &Path) -> Target {
-    Target {
-        dir: dir.to_owned(),
-        part_suffix: true,
-        allocate: Allocate::Sparse,
-        read_only: false,
-        lenient: false,
-        reserve: 0,
-        on_conflict: OnConflict::Keep,
-    }
+    Target::new(dir)
 }
 
 /// A pool whose jobs are waited for.

@@ -7,7 +7,7 @@ use super::{Disk, Sample, TORRENT, target};
 use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::index::FileIndex;
 use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskErrorKind, DiskJob, DiskResult, Existing, Resume, Verdict};
+use crate::engine::disk_job::{DiskErrorKind, DiskJob, DiskResult, Existing, Resume, Traffic, Verdict};
 use crate::engine::resume::Fact;
 use crate::runtime::disk::{Keeping, Storage, Target};
 use crate::runtime::state::tests::pretend_restart;
@@ -325,4 +325,40 @@ fn what_may_only_be_read_is_remembered_too() {
     let disk = read_only();
     assert_eq!(known(disk.open()).have.count(), 6);
     assert!(disk.advance(setting.sample.job(0, setting.sample.all_blocks(0))).1.is_err());
+}
+
+fn move_bytes(disk: &Disk, uploaded: u64, downloaded: u64) {
+    disk.run(DiskJob::Remember { torrent: TORRENT, traffic: Traffic { uploaded, downloaded } });
+}
+
+#[test]
+fn what_was_moved_is_added_up_over_all_runs_and_all_who_seed() {
+    let setting = Setting::new();
+    let (first, _) = setting.start();
+    move_bytes(&first, 3, 5);
+    first.download(&setting.sample);
+    move_bytes(&first, 0, 1000);
+    first.run(DiskJob::Settle { torrent: TORRENT });
+    move_bytes(&first, 20, 0);
+    let (second, existing) = setting.start();
+    assert_eq!(known(existing).traffic, Traffic { uploaded: 23, downloaded: 1005 });
+    // The second one has the journal until it is settled: the first waits with what it has to say.
+    move_bytes(&first, 100, 0);
+    second.run(DiskJob::Settle { torrent: TORRENT });
+    second.run(DiskJob::Close { torrent: TORRENT });
+    move_bytes(&first, 1, 0);
+    move_bytes(&second, 7000, 0);
+    drop((first, second));
+    let (third, existing) = setting.start();
+    let resume = known(existing);
+    assert_eq!(resume.traffic, Traffic { uploaded: 7124, downloaded: 1005 });
+    assert_eq!(resume.have.count(), 6, "nothing else of the journal has changed");
+    drop(third);
+    fs::remove_dir_all(setting.data()).unwrap();
+    let (fourth, _) = setting.start();
+    move_bytes(&fourth, 0, 1);
+    fourth.download(&setting.sample);
+    drop(fourth);
+    let traffic = known(setting.start().1).traffic;
+    assert_eq!(traffic, Traffic { uploaded: 0, downloaded: 1 }, "what is fetched anew is counted anew");
 }

@@ -1,26 +1,26 @@
-//! How a tracker is named in logs, errors and notices.
+//! How a tracker, or where a torrent comes from, is named in logs, errors and notices.
 
 use crate::base::limit;
 
-/// The URL of a tracker without what may be secret. Private trackers know their users by a passkey in the
-/// path or the query, so only scheme, host, port and a last path element that everybody has are kept:
-/// `https://t.example:8080/.../announce`.
+/// A URL without what may be secret. Private trackers know their users by a passkey in the path or the query,
+/// so only scheme, host, port and a last path element that everybody has are kept: the usual ones of trackers,
+/// and the name of a torrent. `https://t.example:8080/.../announce`, `https://t.example/.../x.torrent`.
 pub fn without_secrets(url: &str) -> String {
     let Ok(parsed) = url::Url::parse(url) else { return "(malformed URL)".to_owned() };
     let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
         return format!("{}:...", parsed.scheme()).chars().take(limit::SHOWN_TEXT).collect();
     };
     let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let is_known = |last: &str| matches!(last, "announce" | "announce.php") || last.ends_with(".torrent");
     let path = match parsed.path().rsplit_once('/') {
-        Some(("", "")) | None => "",
-        Some(("", "announce")) => "/announce",
-        Some(("", "announce.php")) => "/announce.php",
-        Some((_, "announce")) => "/.../announce",
-        Some((_, "announce.php")) => "/.../announce.php",
-        Some(_) => "/...",
+        Some(("", "")) | None => String::new(),
+        Some(("", last)) if is_known(last) => format!("/{last}"),
+        Some((_, last)) if is_known(last) => format!("/.../{last}"),
+        Some(_) => "/...".to_owned(),
     };
     let scheme = parsed.scheme();
     let host: String = host.chars().take(limit::SHOWN_TEXT).collect();
+    let path: String = path.chars().take(limit::SHOWN_TEXT).collect();
     format!("{scheme}://{host}{port}{path}")
 }
 
@@ -42,6 +42,9 @@ mod tests {
             ("https://t.example?SECRET", "https://t.example"),
             ("udp://t.example:1337/SECRET", "udp://t.example:1337/..."),
             ("udp://[::1]:1337", "udp://[::1]:1337"),
+            ("https://t.example/dl/SECRET/a%20b.torrent?SECRET#y", "https://t.example/.../a%20b.torrent"),
+            ("https://SECRET:SECRET@t.example/x.torrent", "https://t.example/x.torrent"),
+            ("https://t.example/download.php/SECRET", "https://t.example/..."),
             ("SECRET", "(malformed URL)"),
             ("http://SECRET SECRET/", "(malformed URL)"),
             ("mailto:SECRET", "mailto:..."),

@@ -63,6 +63,14 @@ impl Reach {
     }
 }
 
+/// Who is behind `address`, as far as it tells: all ports of an IPv4 address, all of a /64 of IPv6.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
 /// Whether a peer at `address`, named by a source that reaches as far as `source`, may be dialled.
 ///
 /// Private addresses are normal from a tracker anywhere; loopback and link-local ones only from a source
@@ -89,6 +97,15 @@ pub fn ip_to_bytes(address: IpAddr) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subscriber_has_one_address_of_ipv4_or_64_bits_of_ipv6() {
+        let subscriber = |text: &str| subscriber(text.parse().unwrap());
+        assert_eq!(subscriber("192.0.2.1"), subscriber("::ffff:192.0.2.1"));
+        assert_ne!(subscriber("192.0.2.1"), subscriber("192.0.2.2"));
+        assert_eq!(subscriber("2001:db8::1"), subscriber("2001:db8::ffff:1"));
+        assert_ne!(subscriber("2001:db8::1"), subscriber("2001:db8:0:1::1"));
+    }
 
     #[test]
     fn an_address_is_its_bytes_and_one_in_clothes_of_ipv6_is_of_ipv4() {

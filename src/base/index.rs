@@ -56,7 +56,7 @@ impl fmt::Debug for BlockAddress {
 }
 
 /// What a `request`, `cancel` or `reject` names on the wire: unchecked numbers from a peer (BEP 3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BlockRequest {
     /// The piece.
     pub piece: PieceIndex,

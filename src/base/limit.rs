@@ -92,18 +92,20 @@ pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
 pub const INTERVAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// Announces to one tracker are at least so far apart, whatever it allows.
 pub const ANNOUNCE_GAP_MIN: Duration = Duration::from_secs(30);
+/// What peers behind one address are given of a torrent while they wait for a slot, bytes, or one piece if it is longer.
+pub const FAST_BYTES: u64 = 4 * 1024 * 1024;
 /// Pieces that a peer may allow us while it chokes us.
 pub const ALLOWED_FAST: usize = 32;
 /// Pieces that a peer suggested and that are remembered.
 pub const SUGGESTED: usize = 16;
 /// Impossible requests of a peer before it is closed.
 pub const BAD_REQUESTS: u32 = 300;
-/// Changes of choking and interest that a peer may make between two sweeps.
+/// Changes of choking and interest that a peer may make within [`FLOOD_WINDOW`].
 pub const STATE_CHANGES: u32 = 1_000;
-/// Messages that a peer may send in vain within [`IDLE_TALK_WINDOW`].
+/// Messages that a peer may send in vain within [`FLOOD_WINDOW`].
 pub const IDLE_TALK: u32 = 10_000;
-/// How long messages that brought nothing are counted.
-pub const IDLE_TALK_WINDOW: Duration = Duration::from_secs(10);
+/// How long changes, and messages that brought nothing, are counted before it begins anew.
+pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 /// Messages that may wait for a peer to read them, bytes.
 pub const UNREAD: usize = 512 * 1024;
 /// Blocks that are read for a peer at a time and leave in one call, if it takes so much: 512 KiB, half a processor's

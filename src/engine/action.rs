@@ -70,7 +70,7 @@ pub enum Action {
         blocks: Vec<BlockRequest>,
     },
     /// Forget these blocks of an earlier upload, as far as they have not begun to leave; a block that was asked
-    /// for twice is forgotten once for each time that it is named.
+    /// for twice is forgotten once for each time that it is named. Answered by `Retracted`, if any was forgotten.
     Retract {
         /// To whom they were to go.
         connection: ConnectionId,

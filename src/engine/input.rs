@@ -76,6 +76,14 @@ pub enum Input {
         /// Which.
         blocks: Vec<BlockRequest>,
     },
+    /// Blocks that an [`Action::Retract`](super::action::Action::Retract) named, and that it came in time for: they
+    /// will not be written. The others are, or were.
+    Retracted {
+        /// To whom they were to go.
+        connection: ConnectionId,
+        /// Which.
+        blocks: Vec<BlockRequest>,
+    },
     /// Bytes of a connection that is not allowed everything
     /// ([`Action::Allow`](super::action::Action::Allow)) have moved.
     Moved {

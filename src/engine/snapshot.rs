@@ -61,7 +61,8 @@ pub struct TorrentSnapshot {
     pub seeds: usize,
     /// Peers known, connected or not.
     pub known_peers: usize,
-    /// Others that have everything: as many as a tracker last said, or as we met in this run, whichever is more.
+    /// Others that have everything: as many as a tracker last said, or as IP addresses from which somebody told us so in
+    /// this run, whichever is more.
     pub swarm_seeds: usize,
     /// Copies of the torrent among connected peers: whole copies, and the share of pieces that have one more.
     pub copies: f32,

@@ -207,9 +207,13 @@ impl Handle {
             Action::Upload { connection, torrent, blocks } => {
                 driver.with_peer(connection, |peer| peer.outbox.borrow_mut().push_uploads(torrent, blocks));
             }
-            Action::Retract { connection, blocks } => {
-                driver.with_peer(connection, |peer| peer.outbox.borrow_mut().retract(&blocks));
-            }
+            Action::Retract { connection, blocks } => driver.with_peer(connection, |peer| {
+                let blocks = peer.outbox.borrow_mut().retract(&blocks);
+                if !blocks.is_empty() {
+                    // An input of the next turn; nobody listens only when all ends.
+                    let _ = self.outside.events.send(Event::Input(Input::Retracted { connection, blocks }));
+                }
+            }),
             Action::Close { connection, reason } => {
                 tracing::debug!(?connection, %reason, "close");
                 driver.with_peer(connection, |peer| match reason {

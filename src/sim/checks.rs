@@ -1,7 +1,8 @@
 //! What must hold after every step, judged from outside: only by what a host was told and what it did.
 //!
 //! A session asks a peer only for blocks that the peer has and lets it ask for, no more at once than the
-//! peer takes, none twice; it serves only what it has and what was asked for; it claims only pieces that are
+//! peer takes, none twice; it is interested only in a peer that has something which it lacks; it serves only what it has and what was asked for, and
+//! answers each request once; it claims only pieces that are
 //! verified and written.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,10 @@ struct Seen {
     has: Bitfield,
     is_fast: [bool; 2],
     is_choking_us: bool,
+    /// Whether the session has said that it wants something.
+    is_interested: bool,
+    /// Whether the session has ended it.
+    is_over: bool,
     allowed_fast: BTreeSet<PieceIndex>,
     reqq: usize,
     /// Blocks that we have asked for.
@@ -57,6 +62,8 @@ impl Seen {
             has: Bitfield::empty(pieces),
             is_fast: [false; 2],
             is_choking_us: true,
+            is_interested: false,
+            is_over: false,
             allowed_fast: BTreeSet::new(),
             reqq: usize::from(limit::REQUESTS_OUT_UNTOLD),
             asked: BTreeSet::new(),
@@ -78,6 +85,19 @@ impl Watch {
     /// Requests that are out, all connections together.
     pub(super) fn requests_out(&self) -> usize {
         self.connections.values().map(|seen| seen.asked.len()).sum()
+    }
+
+    /// What must hold when the session has done all that follows from an input. What is being written is right
+    /// before the session knows it.
+    pub(super) fn on_settled(&mut self, disk: &VirtualDisk) {
+        if disk.is_busy() {
+            return;
+        }
+        for (connection, seen) in &self.connections {
+            if seen.is_interested && !seen.is_over && !seen.has.has_beyond(disk.right()) {
+                self.faults.push(format!("is interested in {connection:?}, which has nothing new"));
+            }
+        }
     }
 
     /// Something is told to the session.
@@ -103,6 +123,11 @@ impl Watch {
                     blocks.iter().for_each(|block| seen.on_uploaded(*block));
                 }
             }
+            Input::Retracted { connection, blocks } => {
+                if let Some(seen) = self.connections.get_mut(connection) {
+                    blocks.iter().for_each(|block| seen.on_retracted(*block));
+                }
+            }
             _ => {}
         }
     }
@@ -122,12 +147,10 @@ impl Watch {
             Action::SendHaves { connection, pieces } => self.seen(*connection).and_then(|seen| {
                 pieces.iter().try_for_each(|piece| seen.on_sent(&Message::Have(*piece), disk.right()))
             }),
+            Action::Close { connection, .. } => self.seen(*connection).map(|seen| seen.is_over = true),
             Action::Upload { connection, blocks, .. } => self
                 .seen(*connection)
                 .and_then(|seen| blocks.iter().try_for_each(|block| seen.on_upload(*block, disk.right()))),
-            Action::Retract { connection, blocks } => {
-                self.seen(*connection).map(|seen| blocks.iter().for_each(|block| seen.on_retract(*block)))
-            }
             _ => Ok(()),
         };
         self.faults.extend(fault.err());
@@ -188,7 +211,12 @@ impl Seen {
                 self.has.insert(*piece);
             }
             Message::Bitfield(bytes) => {
-                self.has = Bitfield::from_wire(bytes, self.has.len()).unwrap_or_else(|_| self.has.clone());
+                // After the first it can only be more.
+                if let Ok(told) = Bitfield::from_wire(bytes, self.has.len()) {
+                    told.iter().for_each(|piece| {
+                        self.has.insert(piece);
+                    });
+                }
             }
             Message::HaveAll => self.has = Bitfield::full(self.has.len()),
             Message::AllowedFast(piece) => {
@@ -222,7 +250,15 @@ impl Seen {
             Message::Cancel(request) => {
                 self.asked.remove(&(request.piece, request.begin));
             }
-            Message::Reject(request) => self.forget(*request),
+            Message::Reject(request) => {
+                let wanted = self.wanted.get(&key(*request)).copied().unwrap_or_default();
+                self.forget(*request);
+                if wanted.asked + wanted.cancelled <= wanted.uploading {
+                    return Err(format!("rejects {request:?}, which it sends or has answered"));
+                }
+            }
+            Message::Interested => self.is_interested = true,
+            Message::NotInterested => self.is_interested = false,
             Message::Choke if !self.is_fast() => self.wanted.clear(),
             Message::Have(piece) if !right.has(*piece) => {
                 return Err(format!("claims piece {piece}, which is not right"));
@@ -248,7 +284,7 @@ impl Seen {
         }
         let wanted = self.wanted.entry(key(block)).or_default();
         wanted.uploading += 1;
-        if wanted.uploading > wanted.asked {
+        if wanted.uploading > wanted.asked + wanted.cancelled {
             return Err(format!("serves {block:?}, which nobody asked for"));
         }
         Ok(())
@@ -274,7 +310,7 @@ impl Seen {
         self.forget(block);
     }
 
-    fn on_retract(&mut self, block: BlockRequest) {
+    fn on_retracted(&mut self, block: BlockRequest) {
         if let Some(wanted) = self.wanted.get_mut(&key(block)) {
             wanted.uploading = wanted.uploading.saturating_sub(1);
         }

@@ -150,13 +150,15 @@ impl End {
         self.blocks.extend(blocks);
     }
 
-    /// Forgets blocks that wait to be sent.
-    pub(super) fn retract(&mut self, blocks: &[BlockRequest]) {
+    /// Forgets blocks that wait to be sent; gives those that did.
+    pub(super) fn retract(&mut self, blocks: &[BlockRequest]) -> Vec<BlockRequest> {
+        let mut retracted = Vec::new();
         for block in blocks {
             if let Some(at) = self.blocks.iter().position(|waiting| waiting == block) {
-                self.blocks.remove(at);
+                retracted.extend(self.blocks.remove(at));
             }
         }
+        retracted
     }
 
     /// Whether nothing waits to be sent.
@@ -373,7 +375,7 @@ mod tests {
             link.ends[0].send(Outgoing::Item(Inbound::Handshake(handshake)));
             link.ends[0].send(Outgoing::Item(Inbound::Message(Message::Unchoke)));
             link.ends[0].upload((0..5).map(block).collect());
-            link.ends[0].retract(&[block(2)]);
+            assert_eq!(link.ends[0].retract(&[block(2), block(7)]), [block(2)]);
             transfer(&mut link, &content, &mut Rng::from_number(seed))
         };
         let expected = carry(LinkKind::Messages, 0);

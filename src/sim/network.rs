@@ -38,7 +38,13 @@ impl World {
                 self.with_end(id, connection, |end| end.upload(blocks));
             }
             Action::Retract { connection, blocks } => {
-                self.with_end(id, connection, |end| end.retract(&blocks));
+                let mut retracted = Vec::new();
+                self.with_end(id, connection, |end| retracted = end.retract(&blocks));
+                if !retracted.is_empty() {
+                    let input = Input::Retracted { connection, blocks: retracted };
+                    let run = self.hosts[id.0].run;
+                    self.queue.push(self.now, Event::Input { host: id, run, input });
+                }
             }
             Action::Expect { connection, pieces } => {
                 self.with_end(id, connection, |end| end.expect_pieces(pieces));

@@ -9,7 +9,11 @@ use btget::engine::settings::{Settings, Slots};
 use btget::engine::snapshot::Detail;
 use btget::sim::host::Line;
 use btget::sim::scenario::{Scenario, Swarm};
+use btget::sim::tracker::TrackerMode;
 use btget::sim::world::{Departure, World};
+use btget::wire::peer::Message;
+
+use crate::puppet::{FAST, Manners, Puppet};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const PIECES: u32 = 128;
@@ -101,4 +105,41 @@ fn who_still_downloads_hides_nothing() {
         assert!(seen.peer_list.iter().any(|peer| peer.has >= 0.5), "{:?}", seen.peer_list);
     }
     assert!(swarm.finish(10 * MINUTE).is_done);
+}
+
+#[test]
+fn whoever_says_that_it_has_everything_does_not_end_it() {
+    let mut swarm = build(&scenario(1).super_seeding().tracker(TrackerMode::Dead).seeds(1));
+    let seed = swarm.seeds[0];
+    let first = Puppet::new(&mut swarm, seed, Manners { name: b'1', ..FAST });
+    first.say(Message::HaveNone);
+    swarm.world.run_for(Duration::from_secs(1));
+    for name in b'a'..b'f' {
+        let liar = Puppet::new(&mut swarm, seed, Manners { name, ..FAST });
+        liar.say(Message::HaveAll);
+        swarm.world.run_for(Duration::from_secs(1));
+        assert!(!liar.is_connected());
+    }
+    let last = Puppet::new(&mut swarm, seed, Manners { name: b'2', ..FAST });
+    last.say(Message::HaveNone);
+    swarm.world.run_for(Duration::from_secs(1));
+    for peer in [first, last] {
+        let heard = peer.take_heard();
+        let shown = heard.iter().filter(|message| matches!(message, Message::Have(_))).count();
+        assert!(heard.contains(&Message::HaveNone) && shown == 2, "{heard:?}");
+    }
+}
+
+#[test]
+fn what_left_with_whoever_had_it_is_shown_after_all() {
+    let mut swarm = build(&scenario(1).super_seeding().seeds(1).leechers(2));
+    let seed = swarm.seeds[0];
+    let visitor = Puppet::new(&mut swarm, seed, FAST);
+    let mut almost = Bitfield::full(PIECES);
+    almost.remove(PieceIndex(7));
+    visitor.say(Message::Bitfield(almost.to_wire().into()));
+    swarm.world.run_for(Duration::from_secs(5));
+    visitor.hang_up();
+    let report = swarm.finish(20 * MINUTE);
+    assert!(report.is_done, "{report}");
 }

@@ -15,8 +15,8 @@ pub struct Seeding {
     /// Seeds what is there and never downloads; exit code 32 and a list when something is missing
     #[arg(long)]
     pub seed_only: bool,
-    /// Seeds until so many times what was downloaded has been sent (the torrent's size, if nothing was), in all runs;
-    /// with --no-state in this one: 1, 2.5
+    /// Seeds until so many times the torrent's size has been sent, or of what was downloaded if that is more, in all
+    /// runs; with --no-state in this one: 1, 2.5
     #[arg(long, value_name = "R", value_parser = ratio)]
     pub ratio: Option<f64>,
     /// Seeds for so long in this run: 90s, 10m, 2d

@@ -7,7 +7,8 @@
 //!   slots: while we leech by what they give us, while we seed by what they take. Whoever gives (or takes)
 //!   nothing has no claim to one. Those of torrents that we leech come first: what they give depends on it.
 //! - One slot more, and every regular slot that nobody has a claim to, is for trying peers out
-//!   (optimistic unchoke). These change every 30 s; newcomers are three times as likely to be tried.
+//!   (optimistic unchoke). A turn lasts 30 s at least, and every 30 s one ends: of those that are over that of
+//!   whoever took least, so that large pieces come whole. Newcomers are three times as likely to be tried.
 //! - A free slot is taken at once. A peer that wants nothing keeps its unchoke only until somebody waits,
 //!   and so does one that asks for nothing for 30 s.
 //! - Whoever takes nothing for 20 s of what it has asked for, though we would send it, gives its seat up to
@@ -34,7 +35,7 @@ use slots::SlotCount;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(10);
-/// Time between two changes of those that are tried out.
+/// Time between two changes of those that are tried out, and the shortest turn.
 const ROTATION: Duration = Duration::from_secs(30);
 /// A peer is not unchoked so soon after a choke, nor choked so soon after an unchoke.
 const NO_CHANGE_WITHIN: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct Standing {
     pub given: ByteRate,
     /// What it took over the last 20 s.
     pub taken: ByteRate,
+    /// All payload that was ever sent to it, bytes.
+    pub sent: u64,
     /// When it connected.
     pub since: Instant,
     /// Whether it is unchoked.
@@ -134,11 +137,12 @@ pub struct Changes {
 pub struct Choker {
     slots: SlotCount,
     rng: Rng,
-    /// Peers that have their slot to be tried out.
-    tried: BTreeSet<ConnectionId>,
+    /// Peers that have their slot to be tried out, and since when.
+    tried: BTreeMap<ConnectionId, Instant>,
     /// Peers that come behind all others, and since when.
     last: BTreeMap<ConnectionId, Instant>,
     last_round: Option<Instant>,
+    /// When a turn ended last.
     last_rotation: Instant,
     next: Option<Instant>,
 }
@@ -149,7 +153,7 @@ impl Choker {
         Choker {
             slots: SlotCount::new(slots),
             rng,
-            tried: BTreeSet::new(),
+            tried: BTreeMap::new(),
             last: BTreeMap::new(),
             last_round: None,
             last_rotation: Instant::ZERO,
@@ -163,9 +167,8 @@ impl Choker {
     }
 
     /// Decides anew: to be called when the time of [`Choker::poll_timeout`] has come, a peer begins or ceases
-    /// to be interested, or one that was unchoked is gone. `peers` are all there are, `sent` is the payload that
-    /// went to all of them so far, bytes.
-    pub fn decide(&mut self, now: Instant, sent: u64, peers: &[Standing]) -> Changes {
+    /// to be interested, or one that was unchoked is gone. `peers` are all there are.
+    pub fn decide(&mut self, now: Instant, peers: &[Standing]) -> Changes {
         let is_anybody_waiting = peers.iter().any(Standing::is_waiting);
         if !is_anybody_waiting {
             self.next = None;
@@ -174,9 +177,9 @@ impl Choker {
         let holders: BTreeSet<ConnectionId> =
             peers.iter().filter(|peer| peer.has_slot()).map(|peer| peer.connection).collect();
         self.put_last(now, peers);
-        self.tried.retain(|tried| holders.contains(tried) && !self.last.contains_key(tried));
+        self.tried.retain(|tried, _| holders.contains(tried) && !self.last.contains_key(tried));
         let is_round = self.last_round.is_none_or(|last| last + ROUND <= now);
-        let served = if is_round { self.hold_round(now, sent, peers) } else { self.fill(now, peers) };
+        let served = if is_round { self.hold_round(now, peers) } else { self.fill(now, peers) };
         self.set_next(now, peers, &served);
         changes(now, peers, &served)
     }
@@ -189,10 +192,9 @@ impl Choker {
         }
     }
 
-    fn hold_round(&mut self, now: Instant, sent: u64, peers: &[Standing]) -> Served {
+    fn hold_round(&mut self, now: Instant, peers: &[Standing]) -> Served {
         self.last_round = Some(now);
-        self.slots.on_round(now, sent);
-        let is_rotation = self.last_rotation + ROTATION <= now;
+        self.slots.on_round(now, peers);
         let mut served = Served::new(self.seats());
         let fresh = peers.iter().filter(|peer| peer.has_slot() && !peer.may_change(now));
         fresh.for_each(|peer| served.add_beyond(peer.connection));
@@ -200,18 +202,31 @@ impl Choker {
             served.add(peer.connection);
             self.tried.remove(&peer.connection);
         }
-        if is_rotation {
-            self.tried.clear();
-        }
         for idle in peers.iter().filter(|peer| peer.is_idle(now)) {
             self.tried.remove(&idle.connection);
         }
-        self.tried.iter().for_each(|tried| served.add(*tried));
-        self.share_out(now, peers, &mut served);
-        if is_rotation {
+        let tried = self.tried_in_order(now, peers);
+        let last = tried.last().filter(|(is_over, ..)| *is_over && self.last_rotation + ROTATION <= now);
+        if let Some((.., least)) = last {
+            self.tried.remove(least);
             self.last_rotation = now;
         }
+        let kept = tried.iter().filter(|(.., tried)| self.tried.contains_key(tried));
+        kept.for_each(|(.., tried)| served.add(*tried));
+        self.share_out(now, peers, &mut served);
         served
+    }
+
+    /// Those that are tried out, the last of whom is the first to give way: whose turn is over come after the
+    /// others, whoever takes least after those who take more.
+    fn tried_in_order(&self, now: Instant, peers: &[Standing]) -> Vec<Tried> {
+        let tried = peers.iter().filter_map(|peer| {
+            let drawn = *self.tried.get(&peer.connection)?;
+            Some((drawn + ROTATION <= now, Reverse((peer.taken, drawn)), peer.connection))
+        });
+        let mut tried: Vec<Tried> = tried.collect();
+        tried.sort_unstable();
+        tried
     }
 
     /// Between rounds: whoever has a slot and a use for it keeps it, and what is free is taken.
@@ -265,7 +280,7 @@ impl Choker {
             let Some(drawn) = drawn else { return };
             let peer = waiting.remove(drawn);
             served.add(peer.connection);
-            self.tried.insert(peer.connection);
+            self.tried.insert(peer.connection, now);
         }
     }
 
@@ -297,6 +312,9 @@ fn regular(now: Instant, peers: &[Standing], slots: usize) -> Vec<&Standing> {
     regular.truncate(slots);
     regular
 }
+
+/// Whether its turn is over, what it takes and when it was drawn, the best first, and who it is.
+type Tried = (bool, Reverse<(ByteRate, Instant)>, ConnectionId);
 
 /// Who is to be unchoked from here on.
 struct Served {

@@ -1,11 +1,16 @@
 //! How many regular slots there are: between 4 and 10, as many as pay.
 //!
-//! The uplink counts as full when one slot more does not bring what a slot is worth: half of an equal share
-//! of what goes out. So this is a climb on the rate of a whole round: a slot is added; if the rate grew, so is
-//! the next; if not, the uplink is full, and slots are taken away for as long as that costs nothing. Backlogs
-//! would say less: blocks wait for a slow peer's line just as they do for a full line of ours.
+//! The uplink counts as full when what one slot more takes is what the others lose. So this is a climb by rounds:
+//! a slot is added; unless the uplink shows to be full, so is the next; if it does, slots are taken away for as long
+//! as the others take over what these took. Only those who were served in both rounds tell what others lose. A share
+//! of all that goes out would say less, since one fast taker makes every other's share look like nothing; and so would
+//! backlogs, since blocks wait for a slow peer's line just as they do for a full line of ours.
 
+use std::collections::BTreeMap;
+
+use super::Standing;
 use crate::base::time::{Duration, Instant};
+use crate::engine::input::ConnectionId;
 use crate::engine::settings::Slots;
 
 /// Fewest and most slots, when they follow the uplink.
@@ -13,6 +18,8 @@ const MIN: usize = 4;
 const MAX: usize = 10;
 /// Rounds between two climbs.
 const REST: u32 = 6;
+/// What those who are served throughout take changes by one in so many at the least before it says something.
+const NOISE: u64 = 16;
 /// Rounds further apart than this are not compared: nobody waited in between.
 const ROUNDS_APART: Duration = Duration::from_secs(15);
 
@@ -31,11 +38,13 @@ pub(super) struct SlotCount {
     is_fixed: bool,
     count: usize,
     step: Step,
-    /// When the last round was, and all that had been sent by then, bytes.
-    seen: Option<(Instant, u64)>,
-    /// Bytes a second in the round before the last.
-    before: Option<u64>,
+    /// When the last round was, and what each peer had been sent by then, bytes.
+    seen: Option<(Instant, BTreeMap<ConnectionId, u64>)>,
+    /// What each peer that was served took in the round before, bytes a second.
+    before: Option<Rates>,
 }
+
+type Rates = BTreeMap<ConnectionId, u64>;
 
 impl SlotCount {
     pub(super) fn new(slots: Slots) -> SlotCount {
@@ -50,34 +59,41 @@ impl SlotCount {
         self.count
     }
 
-    /// A round is held; `sent` bytes went out so far, in all.
-    pub(super) fn on_round(&mut self, now: Instant, sent: u64) {
+    /// A round is held.
+    pub(super) fn on_round(&mut self, now: Instant, peers: &[Standing]) {
         if self.is_fixed {
             return;
         }
+        let sent = peers.iter().map(|peer| (peer.connection, peer.sent)).collect();
         let seen = self.seen.replace((now, sent)).filter(|(then, _)| now.since(*then) <= ROUNDS_APART);
-        let rate = seen.and_then(|(then, before)| {
-            let millis = now.since(then).as_millis().max(1) as u64;
-            sent.checked_sub(before).map(|bytes| bytes.saturating_mul(1000) / millis)
-        });
-        let Some(rate) = rate else {
+        let Some((then, sent)) = seen else {
             self.before = None;
             return;
         };
-        if let Some(before) = self.before.replace(rate) {
-            self.climb(before, rate);
+        let millis = now.since(then).as_millis().max(1) as u64;
+        let rate = |peer: &Standing| {
+            let bytes = peer.sent.saturating_sub(sent.get(&peer.connection).copied().unwrap_or(0));
+            bytes.saturating_mul(1000) / millis
+        };
+        let served = peers.iter().filter(|peer| peer.is_unchoked);
+        let rates: Rates =
+            served.map(|peer| (peer.connection, rate(peer))).filter(|(_, rate)| *rate > 0).collect();
+        let shift = self.before.as_ref().map(|before| Shift::new(before, &rates));
+        self.before = Some(rates);
+        if let Some(shift) = shift {
+            self.climb(&shift);
         }
     }
 
-    fn climb(&mut self, before: u64, rate: u64) {
+    fn climb(&mut self, shift: &Shift) {
         match self.step {
-            Step::Grew if has_gained(before, rate, self.count - 1) => self.grow(),
-            Step::Grew => self.shrink(),
-            Step::Shrank if has_lost(before, rate, self.count + 1) => {
+            Step::Grew if shift.is_full() => self.shrink(),
+            Step::Grew => self.grow(),
+            Step::Shrank if shift.is_full() || shift.came == shift.went => self.shrink(),
+            Step::Shrank => {
                 self.grow();
                 self.step = Step::Rested(0);
             }
-            Step::Shrank => self.shrink(),
             Step::Rested(rounds) if rounds + 1 < REST => self.step = Step::Rested(rounds + 1),
             // What paid once need not pay for ever: at the top, the way down is tried.
             Step::Rested(_) if self.count == MAX => self.shrink(),
@@ -96,38 +112,130 @@ impl SlotCount {
     }
 }
 
-/// Whether a slot beside `count` others brought half of a share.
-fn has_gained(before: u64, rate: u64, count: usize) -> bool {
-    rate.saturating_sub(before) >= before / (2 * count.max(1) as u64)
+/// What changed from one round to the next, bytes a second.
+struct Shift {
+    /// What those take who are served now and were not before.
+    came: u64,
+    /// What those took who were served before and are not now.
+    went: u64,
+    /// What all others took before, and take now.
+    stayed: (u64, u64),
 }
 
-/// Whether one slot less than `count` cost half of a share.
-fn has_lost(before: u64, rate: u64, count: usize) -> bool {
-    let lost = before.saturating_sub(rate);
-    lost > 0 && lost >= before / (2 * count.max(1) as u64)
+impl Shift {
+    fn new(before: &Rates, after: &Rates) -> Shift {
+        let mut shift = Shift { came: 0, went: 0, stayed: (0, 0) };
+        for (peer, rate) in after {
+            match before.get(peer) {
+                Some(earlier) => {
+                    shift.stayed.0 += earlier;
+                    shift.stayed.1 += rate;
+                }
+                None => shift.came += rate,
+            }
+        }
+        shift.went = before.values().sum::<u64>() - shift.stayed.0;
+        shift
+    }
+
+    /// Whether those who stayed lost at least half of what the others took more, or the other way round. A small
+    /// part of what they take shows nothing: no line is so steady.
+    fn is_full(&self) -> bool {
+        let (before, after) = self.stayed;
+        let (taken, given_up) = match self.came.checked_sub(self.went) {
+            Some(more) => (more, before.saturating_sub(after)),
+            None => (self.went - self.came, after.saturating_sub(before)),
+        };
+        taken > 0 && given_up >= taken.div_ceil(2) && given_up >= before / NOISE
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rate::ByteRate;
 
-    /// Holds `rounds` rounds; each slot takes `per_slot` bytes a second of the uplink's `uplink`.
-    fn counts(rounds: u64, per_slot: u64, uplink: u64) -> Vec<usize> {
-        let mut slots = SlotCount::new(Slots::Auto);
-        let mut sent = 0;
-        let mut counts = Vec::new();
-        for round in 0..rounds {
-            slots.on_round(Instant::ZERO + Duration::from_secs(10 * round), sent);
-            sent += 10 * uplink.min(per_slot * slots.count() as u64);
-            counts.push(slots.count());
+    /// Takers of so many bytes a second at the most, of an uplink of so many: the first are served.
+    struct Takers {
+        slots: SlotCount,
+        all: Vec<(u64, Standing)>,
+        uplink: u64,
+        now: Instant,
+    }
+
+    impl Takers {
+        fn new(takes: &[u64], uplink: u64, slots: Slots) -> Takers {
+            let standing = |number| Standing {
+                connection: ConnectionId(number),
+                is_interested: true,
+                is_upload_only: false,
+                are_we_seed: true,
+                given: ByteRate(0),
+                taken: ByteRate(0),
+                sent: 0,
+                since: Instant::ZERO,
+                is_unchoked: false,
+                changed: None,
+                asked: Instant::ZERO,
+                owed: None,
+                took: None,
+            };
+            let all = takes.iter().zip(0..).map(|(takes, number)| (*takes, standing(number))).collect();
+            Takers { slots: SlotCount::new(slots), all, uplink, now: Instant::ZERO }
         }
-        counts
+
+        /// Holds a round, then sends for ten seconds, to each the same as far as it takes that much.
+        fn round(&mut self) -> usize {
+            let standings: Vec<Standing> = self.all.iter().map(|(_, standing)| *standing).collect();
+            self.slots.on_round(self.now, &standings);
+            self.now += Duration::from_secs(10);
+            let count = self.slots.count();
+            self.all.iter_mut().for_each(|(_, standing)| standing.is_unchoked = false);
+            let mut served: Vec<_> = self.all.iter_mut().take(count).collect();
+            served.sort_by_key(|(takes, _)| *takes);
+            let (mut left, mut others) = (self.uplink, served.len() as u64);
+            for (takes, standing) in served {
+                let rate = (*takes).min(left / others);
+                standing.is_unchoked = true;
+                standing.sent += 10 * rate;
+                left -= rate;
+                others -= 1;
+            }
+            count
+        }
+
+        fn rounds(&mut self, rounds: usize) -> Vec<usize> {
+            (0..rounds).map(|_| self.round()).collect()
+        }
+    }
+
+    /// So many rounds in which each of many takes `per_slot` of the uplink's `uplink`.
+    fn counts(rounds: usize, per_slot: u64, uplink: u64) -> Vec<usize> {
+        Takers::new(&[per_slot; 20], uplink, Slots::Auto).rounds(rounds)
     }
 
     #[test]
     fn slots_grow_to_ten_while_the_uplink_is_not_full() {
         let counts = counts(12, 1000, 1_000_000);
         assert_eq!((counts[0], counts.iter().max()), (4, Some(&10)), "{counts:?}");
+    }
+
+    #[test]
+    fn one_fast_taker_does_not_make_the_others_look_like_nothing() {
+        for fast in 0..5 {
+            let mut takes = [300_000; 14];
+            takes[fast] = 15_000_000;
+            let counts = Takers::new(&takes, 100_000_000, Slots::Auto).rounds(9);
+            assert_eq!(counts, [4, 4, 5, 6, 7, 8, 9, 10, 10]);
+        }
+    }
+
+    #[test]
+    fn an_uplink_that_unequal_takers_fill_is_not_shared_among_more() {
+        let mut takes = [3_000_000; 14];
+        takes[0] = 15_000_000;
+        let counts = Takers::new(&takes, 10_000_000, Slots::Auto).rounds(60);
+        assert!(counts.iter().all(|count| (4..=5).contains(count)), "{counts:?}");
     }
 
     #[test]
@@ -150,23 +258,16 @@ mod tests {
 
     #[test]
     fn slots_shrink_when_the_uplink_is_full() {
-        let mut slots = SlotCount::new(Slots::Auto);
-        let mut sent = 0;
-        for round in 0..60 {
-            slots.on_round(Instant::ZERO + Duration::from_secs(10 * round), sent);
-            let takes: u64 = if round < 20 { 1000 } else { 100_000 };
-            sent += 10 * (takes * slots.count() as u64).min(100_000);
-            assert!(round != 19 || slots.count() >= 9, "{}", slots.count());
-        }
-        assert!(slots.count() <= 5, "{}", slots.count());
+        let mut takers = Takers::new(&[1000; 20], 100_000, Slots::Auto);
+        let counts = takers.rounds(20);
+        assert!(counts[19] >= 9, "{counts:?}");
+        takers.all.iter_mut().for_each(|(takes, _)| *takes = 100_000);
+        let counts = takers.rounds(40);
+        assert!(counts[39] <= 5, "{counts:?}");
     }
 
     #[test]
     fn a_fixed_number_stays() {
-        let mut slots = SlotCount::new(Slots::Fixed(2));
-        for round in 0..20 {
-            slots.on_round(Instant::ZERO + Duration::from_secs(10 * round), 0);
-        }
-        assert_eq!(slots.count(), 2);
+        assert_eq!(Takers::new(&[1000; 9], 1_000_000, Slots::Fixed(2)).rounds(20), [2; 20]);
     }
 }

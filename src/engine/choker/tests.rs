@@ -9,7 +9,6 @@ struct Peers {
     choker: Choker,
     all: Vec<Standing>,
     now: u64,
-    sent: u64,
     /// By second: whom the choker choked and unchoked.
     log: Vec<(u64, Changes)>,
     is_asking: bool,
@@ -27,6 +26,7 @@ impl Peers {
             are_we_seed: false,
             given: ByteRate(0),
             taken: ByteRate(0),
+            sent: 0,
             since: at(0),
             is_unchoked: false,
             changed: None,
@@ -38,7 +38,6 @@ impl Peers {
             choker: Choker::new(slots, Rng::from_number(seed)),
             all: (0..count).map(standing).collect(),
             now: 1000,
-            sent: 0,
             log: Vec::new(),
             is_asking: true,
             lying: BTreeSet::new(),
@@ -46,7 +45,7 @@ impl Peers {
     }
 
     fn decide(&mut self) {
-        let changes = self.choker.decide(at(self.now), self.sent, &self.all);
+        let changes = self.choker.decide(at(self.now), &self.all);
         for peer in &mut self.all {
             let (choke, unchoke) =
                 (changes.choke.contains(&peer.connection), changes.unchoke.contains(&peer.connection));
@@ -192,8 +191,9 @@ fn newcomers_are_three_times_as_likely_to_be_tried() {
         peers.all[..4].iter_mut().for_each(|peer| peer.given = ByteRate(1000));
         peers.decide();
         peers.run(31);
-        // Of two that wait at the next change, one has come since the last.
-        let (old, new) = (peers.all[5], ConnectionId(100));
+        // Of two that wait at the next change, one has come since the last, in place of one that waits.
+        let waiting = peers.all.iter().find(|peer| !peer.is_unchoked);
+        let (old, new) = (*waiting.unwrap(), ConnectionId(100));
         peers.all.push(Standing { connection: new, since: at(peers.now), is_unchoked: false, ..old });
         peers.all.push(Standing { connection: ConnectionId(101), is_unchoked: false, ..old });
         peers.all.retain(|peer| peer.connection != old.connection);
@@ -325,10 +325,70 @@ fn slots_grow_while_the_uplink_is_not_full() {
     let mut peers = Peers::new(30, Slots::Auto, 1);
     peers.decide();
     for _ in 0..200 {
-        peers.sent += 1000 * peers.unchoked().len() as u64;
+        peers.all.iter_mut().filter(|peer| peer.is_unchoked).for_each(|peer| peer.sent += 1000);
         peers.run(1);
     }
     assert_eq!(peers.unchoked().len(), 11);
+}
+
+#[test]
+fn slots_grow_at_once_while_one_fast_taker_and_slow_ones_leave_the_uplink_idle() {
+    for seed in 1..20 {
+        let mut peers = Peers::new(14, Slots::Auto, seed);
+        peers.all.iter_mut().for_each(|peer| peer.are_we_seed = true);
+        peers.decide();
+        for _ in 0..80 {
+            for (number, peer) in peers.all.iter_mut().enumerate() {
+                let takes = if number == 0 { 15_000_000 } else { 300_000 };
+                let rate = if peer.is_unchoked { takes } else { 0 };
+                (peer.taken, peer.sent) = (ByteRate(rate), peer.sent + rate);
+            }
+            peers.run(1);
+        }
+        assert_eq!(peers.unchoked().len(), 11, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_that_is_drawn_late_has_its_whole_turn() {
+    for late in 1..30 {
+        let mut peers = Peers::new(9, FOUR, 1);
+        peers.all[..4].iter_mut().for_each(|peer| peer.given = ByteRate(1000));
+        peers.decide();
+        peers.run(60 + late);
+        // Whoever is tried out leaves: another one is drawn at once.
+        let tried = peers.all[4..].iter().position(|peer| peer.is_unchoked).unwrap();
+        peers.all.remove(4 + tried);
+        peers.decide();
+        let drawn = peers.all[4..].iter().find(|peer| peer.is_unchoked).unwrap().connection;
+        peers.log.clear();
+        let since = peers.now;
+        while !peers.log.iter().any(|(_, changes)| changes.choke.contains(&drawn)) {
+            peers.run(1);
+        }
+        let turn = peers.now - since;
+        assert!((30..=40).contains(&turn), "drawn after {late} s, choked {turn} s later");
+    }
+}
+
+#[test]
+fn of_those_to_whom_nobody_has_a_claim_one_changes_at_a_time_and_it_is_who_takes_least() {
+    let mut peers = Peers::new(12, FOUR, 1);
+    peers.decide();
+    let mut changes = Vec::new();
+    for _ in 0..20 {
+        let before = peers.unchoked();
+        peers.all.iter_mut().filter(|peer| peer.is_unchoked).for_each(|peer| {
+            peer.taken = ByteRate(1000 * u64::from(peer.connection.0));
+        });
+        peers.run(30);
+        let after = peers.unchoked();
+        let gone: Vec<u32> = before.iter().copied().filter(|peer| !after.contains(peer)).collect();
+        assert!(gone.len() <= 1, "{before:?}, then {after:?}");
+        changes.extend(gone);
+        assert!(peers.unchoked().len() == 5);
+    }
+    assert!(changes.len() >= 15 && !changes.contains(&11), "{changes:?}");
 }
 
 /// Peers of a seed, of which these take nothing.

@@ -7,6 +7,7 @@
 pub mod allowed_fast;
 mod pipeline;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::input::Origin;
@@ -38,6 +39,8 @@ pub struct PeerConnection {
     pub has_extension: bool,
     /// The pieces that it says it has.
     pub has: Bitfield,
+    /// How many of these we want.
+    pub wanted: u32,
     /// Whether it has said what it has: what it says after that can only be more.
     pub has_spoken: bool,
     /// We refuse its requests.
@@ -53,7 +56,7 @@ pub struct PeerConnection {
     /// What we have asked for.
     pub requests: RequestPipeline,
     /// Requests of its that are being answered, in order.
-    pub uploading: Vec<BlockRequest>,
+    pub uploading: VecDeque<BlockRequest>,
     /// How many of these, from the first, have been handed on to be read and sent.
     pub uploads_begun: usize,
     /// When something was queued for it that had nothing queued before.
@@ -62,8 +65,10 @@ pub struct PeerConnection {
     pub last_taken: Option<Instant>,
     /// Pieces that it serves us even while it chokes us.
     pub allowed_fast: Vec<PieceIndex>,
-    /// Pieces that we serve it even while we choke it, and how many more blocks of each.
-    pub fast_offers: Vec<(PieceIndex, u32)>,
+    /// Requests that it has taken back in this turn.
+    pub cancelled: BTreeSet<BlockRequest>,
+    /// Pieces that we serve it even while we choke it, within bounds.
+    pub fast_offers: Vec<PieceIndex>,
     /// Pieces that we suggested to it and that it has not begun.
     pub suggested: Vec<PieceIndex>,
     /// By which numbers it wants extensions to be addressed.
@@ -80,6 +85,8 @@ pub struct PeerConnection {
     pub up: RollingRate,
     /// Useful payload that it gave, bytes.
     pub given: u64,
+    /// Payload that it took, bytes.
+    pub taken: u64,
     /// Payload that nobody asked it for, or that came twice, bytes.
     pub wasted: u64,
     /// When it joined.
@@ -92,15 +99,31 @@ pub struct PeerConnection {
     pub doubted_at: Option<Instant>,
     /// When something was sent last.
     pub last_sent: Instant,
-    /// How many of the torrent's `have`s it has been told.
-    pub haves_told: usize,
+    /// How many of the pieces that became ours it has been told.
+    pub news_told: usize,
     /// Requests refused as impossible.
     pub bad_requests: u32,
-    /// Messages that brought nothing, since `idle_talk_since`.
-    idle_talk: u32,
-    idle_talk_since: Instant,
-    /// Times it choked or unchoked us, or changed its interest, since the flood count was cleared.
-    pub state_changes: u32,
+    /// Messages that brought nothing.
+    idle_talk: Flood,
+    /// Times it choked or unchoked us, or changed its interest.
+    state_changes: Flood,
+}
+
+/// How often a peer did something in the present window of time.
+#[derive(Debug)]
+struct Flood {
+    count: u32,
+    since: Instant,
+}
+
+impl Flood {
+    fn count(&mut self, now: Instant) -> u32 {
+        if now.since(self.since) >= limit::FLOOD_WINDOW {
+            *self = Flood { count: 0, since: now };
+        }
+        self.count += 1;
+        self.count
+    }
 }
 
 impl PeerConnection {
@@ -120,6 +143,7 @@ impl PeerConnection {
             has_fast: handshake.reserved.has_fast(),
             has_extension: handshake.reserved.has_extension(),
             has: Bitfield::empty(pieces),
+            wanted: 0,
             has_spoken: false,
             am_choking: true,
             am_interested: false,
@@ -127,11 +151,12 @@ impl PeerConnection {
             peer_interested: false,
             is_upload_only: false,
             requests: RequestPipeline::new(now),
-            uploading: Vec::new(),
+            uploading: VecDeque::new(),
             uploads_begun: 0,
             queued_at: now,
             last_taken: None,
             allowed_fast: Vec::new(),
+            cancelled: BTreeSet::new(),
             fast_offers: Vec::new(),
             suggested: Vec::new(),
             extension_ids: ExtensionIds::default(),
@@ -141,17 +166,17 @@ impl PeerConnection {
             giving: RollingRate::new(now),
             up: RollingRate::new(now),
             given: 0,
+            taken: 0,
             wasted: 0,
             since: now,
             last_data: now,
             last_received: now,
             doubted_at: None,
             last_sent: now,
-            haves_told: 0,
+            news_told: 0,
             bad_requests: 0,
-            idle_talk: 0,
-            idle_talk_since: now,
-            state_changes: 0,
+            idle_talk: Flood { count: 0, since: now },
+            state_changes: Flood { count: 0, since: now },
         }
     }
 
@@ -182,32 +207,18 @@ impl PeerConnection {
     /// nothing else in mind.
     #[must_use]
     pub fn count_idle_talk(&mut self, now: Instant) -> bool {
-        if now.since(self.idle_talk_since) >= limit::IDLE_TALK_WINDOW {
-            (self.idle_talk, self.idle_talk_since) = (0, now);
-        }
-        self.idle_talk += 1;
-        self.idle_talk <= limit::IDLE_TALK
+        self.idle_talk.count(now) <= limit::IDLE_TALK
+    }
+
+    /// Counts a change of choking or interest. False when there are so many of them that it can mean nothing.
+    #[must_use]
+    pub fn count_state_change(&mut self, now: Instant) -> bool {
+        self.state_changes.count(now) <= limit::STATE_CHANGES
     }
 
     /// Whether it will never want anything.
     pub fn wants_nothing(&self) -> bool {
         self.is_upload_only || self.is_seed()
-    }
-
-    /// Whether `request` is for a piece that it is offered while choked; one block less of it is left then.
-    pub fn take_fast_offer(&mut self, request: BlockRequest) -> bool {
-        let offer = self.fast_offers.iter_mut().find(|(piece, left)| *piece == request.piece && *left > 0);
-        offer.map(|(_, left)| *left -= 1).is_some()
-    }
-
-    /// Takes back the requests that choking voids, and gives them: all but those for pieces that it was
-    /// offered even while choked.
-    pub fn void_uploads(&mut self) -> Vec<BlockRequest> {
-        let offers = &self.fast_offers;
-        let is_offered = |request: &BlockRequest| offers.iter().any(|(piece, _)| *piece == request.piece);
-        let begun = self.uploading.iter().take(self.uploads_begun);
-        self.uploads_begun = begun.filter(|request| is_offered(request)).count();
-        self.uploading.extract_if(.., |request| !is_offered(request)).collect()
     }
 
     /// Since when something waits for it, and it has taken nothing; `None` when nothing does.
@@ -221,7 +232,7 @@ impl PeerConnection {
         if self.uploading.is_empty() {
             self.queued_at = now;
         }
-        self.uploading.push(request);
+        self.uploading.push_back(request);
     }
 
     /// Whether it may be asked for something at all.

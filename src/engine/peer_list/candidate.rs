@@ -36,6 +36,8 @@ pub(super) struct Candidate {
     pub(super) contact: Contact,
     /// Dials that failed and connections that brought nothing, since the last that was worth it.
     pub(super) failures: u32,
+    /// Whether it wanted nothing any more when it was connected last.
+    pub(super) is_seed: bool,
     /// Whether it has ever shaken hands at this address, or been of use.
     has_worked: bool,
     tie_break: u32,
@@ -47,6 +49,7 @@ impl Candidate {
             source,
             contact: Contact::Apart { until: now },
             failures: 0,
+            is_seed: false,
             has_worked: false,
             tie_break,
         }
@@ -55,10 +58,6 @@ impl Candidate {
     /// How good a dial it is: the greatest is dialled first, the least forgotten first.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         (self.is_worth_waiting_for(), Reverse(self.failures), self.source, self.tie_break)
-    }
-
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        matches!(self.contact, Contact::Apart { until } if until <= now)
     }
 
     fn is_worth_waiting_for(&self) -> bool {

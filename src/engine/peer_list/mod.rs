@@ -5,6 +5,8 @@
 //! person named or that has worked is tried again soon and for ever, so that a swarm that was gone is found
 //! when it returns. Which addresses a source may name is [`may_dial`]'s rule.
 //!
+//! Who was a seed when we met it is not dialled while we are one too.
+//!
 //! A banned peer is never dialled again. The second banned port bans the whole IP, but never on loopback and
 //! private ranges, where many honest peers may share one.
 
@@ -37,6 +39,8 @@ pub struct PeerList {
     candidates: BTreeMap<SocketAddr, Candidate>,
     /// Candidates that are neither connected nor being dialled, by the time at which they may be.
     due: BTreeSet<(Instant, SocketAddr)>,
+    /// Whether we lack nothing: seeds are not dialled.
+    are_we_seed: bool,
     banned_ports: BTreeSet<SocketAddr>,
     banned_ips: BTreeSet<IpAddr>,
     ourselves: BTreeSet<SocketAddr>,
@@ -49,6 +53,7 @@ impl PeerList {
         PeerList {
             candidates: BTreeMap::new(),
             due: BTreeSet::new(),
+            are_we_seed: false,
             banned_ports: BTreeSet::new(),
             banned_ips: BTreeSet::new(),
             ourselves: BTreeSet::new(),
@@ -82,7 +87,7 @@ impl PeerList {
     /// [`on_connected`](PeerList::on_connected) or [`on_dial_failed`](PeerList::on_dial_failed).
     pub fn pick_dial(&mut self, now: Instant) -> Option<SocketAddr> {
         self.next_dial_at().filter(|at| *at <= now)?;
-        let due = self.candidates.iter().filter(|(_, peer)| peer.is_due(now));
+        let due = self.candidates.iter().filter(|(_, peer)| self.due_at(peer).is_some_and(|at| at <= now));
         let (best, _) = due.max_by_key(|(_, peer)| peer.rank())?;
         let best = *best;
         self.change(best, Candidate::on_dialled);
@@ -114,6 +119,18 @@ impl PeerList {
     /// A connected peer is gone. `was_useful` when it sent or took payload, or would have.
     pub fn on_disconnected(&mut self, now: Instant, address: SocketAddr, was_useful: bool) {
         self.change(canonical(address), |peer| peer.on_disconnected(now, was_useful));
+    }
+
+    /// A peer that is connected will want nothing, or will again: what it told last counts.
+    pub fn mark_seed(&mut self, address: SocketAddr, is_seed: bool) {
+        self.change(canonical(address), |peer| peer.is_seed = is_seed);
+    }
+
+    /// Whether we lack nothing ourselves. Two seeds have nothing to trade: while it is so, none is dialled.
+    pub fn set_complete(&mut self, are_we_seed: bool) {
+        self.are_we_seed = are_we_seed;
+        let place = |(address, peer): (&SocketAddr, &Candidate)| Some((self.due_at(peer)?, *address));
+        self.due = self.candidates.iter().filter_map(place).collect();
     }
 
     /// A peer that was connected had to leave for others: all of them come before it.
@@ -169,19 +186,28 @@ impl PeerList {
 
     /// Changes a candidate, and its place in the order of dials with it.
     fn change(&mut self, address: SocketAddr, step: impl FnOnce(&mut Candidate)) {
-        let Some(peer) = self.candidates.get_mut(&address) else { return };
-        if let Contact::Apart { until } = peer.contact {
-            self.due.remove(&(until, address));
+        let Some(mut peer) = self.candidates.get(&address).copied() else { return };
+        if let Some(at) = self.due_at(&peer) {
+            self.due.remove(&(at, address));
         }
-        step(peer);
-        if let Contact::Apart { until } = peer.contact {
-            self.due.insert((until, address));
+        step(&mut peer);
+        if let Some(at) = self.due_at(&peer) {
+            self.due.insert((at, address));
         }
+        self.candidates.insert(address, peer);
     }
 
     fn forget(&mut self, address: SocketAddr) {
-        if let Some(Candidate { contact: Contact::Apart { until }, .. }) = self.candidates.remove(&address) {
-            self.due.remove(&(until, address));
+        if let Some(at) = self.candidates.remove(&address).and_then(|peer| self.due_at(&peer)) {
+            self.due.remove(&(at, address));
+        }
+    }
+
+    /// When a candidate may be dialled; `None` while it may not at all.
+    fn due_at(&self, peer: &Candidate) -> Option<Instant> {
+        match peer.contact {
+            Contact::Apart { until } if !(peer.is_seed && self.are_we_seed) => Some(until),
+            _ => None,
         }
     }
 

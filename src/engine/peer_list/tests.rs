@@ -95,6 +95,31 @@ fn a_peer_that_has_worked_is_found_again_soon() {
 }
 
 #[test]
+fn a_seed_is_not_dialled_by_a_seed_and_again_when_either_lacks_something() {
+    let mut list = list_of(&["1.2.3.4:5", "1.2.3.4:6"]);
+    let seed = list.pick_dial(Instant::ZERO).unwrap();
+    list.on_connected(seed);
+    list.mark_seed(seed, true);
+    list.set_complete(true);
+    list.on_disconnected(secs(1), seed, false);
+    let other = list.pick_dial(secs(10_000)).unwrap();
+    assert_ne!(other, seed);
+    assert_eq!(list.next_dial_at(), None, "it would sleep for ever");
+    list.hurry(secs(10_000));
+    assert_eq!(list.pick_dial(secs(10_000)), None);
+    list.set_complete(false);
+    assert_eq!(list.pick_dial(secs(10_000)), Some(seed));
+    list.on_dial_failed(secs(10_000), seed);
+    list.set_complete(true);
+    assert_eq!(list.pick_dial(secs(20_000)), None);
+    // It comes to us and lacks something.
+    list.on_accepted(seed);
+    list.mark_seed(seed, false);
+    list.on_disconnected(secs(20_000), seed, false);
+    assert!(list.next_dial_at().is_some());
+}
+
+#[test]
 fn a_source_may_not_name_what_is_more_local_than_itself() {
     let mut list = list();
     assert!(!list.add(Instant::ZERO, peer("127.0.0.1:1"), PeerSource::Tracker, Reach::Global));
@@ -206,6 +231,8 @@ enum Step {
     Disconnected(u8, bool),
     Ban(u8),
     Ourselves(u8),
+    Seed(u8, bool),
+    Complete(bool),
     Wait(u64),
 }
 
@@ -220,6 +247,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (number(), any::<bool>()).prop_map(|(number, useful)| Step::Disconnected(number, useful)),
         1 => number().prop_map(Step::Ban),
         1 => number().prop_map(Step::Ourselves),
+        1 => (number(), any::<bool>()).prop_map(|(number, is_seed)| Step::Seed(number, is_seed)),
+        1 => any::<bool>().prop_map(Step::Complete),
         3 => (0u64..200).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 0..120)
@@ -276,12 +305,16 @@ proptest! {
                     list.mark_ourselves(numbered(number));
                     out.insert(numbered(number));
                 }
+                Step::Seed(number, is_seed) => list.mark_seed(numbered(number), is_seed),
+                Step::Complete(are_we_seed) => list.set_complete(are_we_seed),
                 Step::Wait(secs) => now += Duration::from_secs(secs),
                 Step::Connected(_) | Step::Failed(_) | Step::Disconnected(..) => {}
             }
             let apart = list.candidates.values().filter(|peer| matches!(peer.contact, Contact::Apart { .. }));
-            prop_assert_eq!(list.due.len(), apart.count());
+            let due = apart.filter(|peer| !(peer.is_seed && list.are_we_seed));
+            prop_assert_eq!(list.due.len(), due.count());
         }
+        list.set_complete(false);
         now += Duration::from_secs(2 * 60 * 60);
         let idle = list.due.len();
         let dials = std::iter::from_fn(|| list.pick_dial(now)).count();

@@ -27,6 +27,8 @@ pub(super) enum Rarity {
 pub(super) struct Availability {
     /// Peers that have a piece, seeds left out.
     counts: Vec<u32>,
+    /// How many pieces have each of these counts.
+    by_count: Vec<u32>,
     /// Peers that have everything.
     seeds: u32,
     /// Missing pieces by `counts`.
@@ -41,6 +43,7 @@ impl Availability {
     pub(super) fn new(pieces: u32) -> Availability {
         Availability {
             counts: vec![0; pieces as usize],
+            by_count: vec![pieces],
             seeds: 0,
             buckets: Vec::new(),
             places: vec![NOWHERE; pieces as usize],
@@ -64,9 +67,14 @@ impl Availability {
 
     /// Whole copies, and the share of pieces that have one more.
     pub(super) fn copies(&self) -> f32 {
-        let Some(least) = self.counts.iter().min() else { return 0.0 };
-        let above = self.counts.iter().filter(|count| *count > least).count();
-        (least + self.seeds) as f32 + above as f32 / self.counts.len() as f32
+        let Some(least) = self.by_count.iter().position(|pieces| *pieces > 0) else { return 0.0 };
+        let above = self.counts.len() - self.by_count[least] as usize;
+        (least as u32 + self.seeds) as f32 + above as f32 / self.counts.len() as f32
+    }
+
+    /// Pieces that nobody has.
+    pub(super) fn nowhere(&self) -> u32 {
+        if self.seeds > 0 { 0 } else { self.by_count[0] }
     }
 
     pub(super) fn add(&mut self, piece: PieceIndex) {
@@ -85,6 +93,7 @@ impl Availability {
             self.seeds -= 1;
             self.counts.iter_mut().for_each(|count| *count += 1);
             self.buckets.insert(0, Vec::new());
+            self.by_count.insert(0, 0);
         }
         let count = self.counts[piece.index()];
         debug_assert!(count > 0, "{piece:?} is taken from a peer that nobody said had it");
@@ -139,7 +148,12 @@ impl Availability {
         if is_listed {
             self.unlist(piece);
         }
-        self.counts[piece.index()] = count;
+        let before = std::mem::replace(&mut self.counts[piece.index()], count);
+        self.by_count[before as usize] -= 1;
+        if self.by_count.len() <= count as usize {
+            self.by_count.resize(count as usize + 1, 0);
+        }
+        self.by_count[count as usize] += 1;
         if is_listed {
             self.list(piece);
         }
@@ -225,6 +239,9 @@ impl Availability {
                 listed += 1;
             }
         }
+        let mut by_count = vec![0; self.by_count.len()];
+        self.counts.iter().for_each(|count| by_count[*count as usize] += 1);
+        assert_eq!(self.by_count, by_count, "as many pieces have each count");
         assert_eq!(self.listed, listed, "the count of missing pieces is right");
         assert_eq!(self.buckets.iter().map(Vec::len).sum::<usize>(), listed, "no piece is listed twice");
     }

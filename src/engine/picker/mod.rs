@@ -160,8 +160,12 @@ impl PiecePicker {
         self.availability.of(piece)
     }
 
-    /// Copies of the torrent among the peers: whole copies, and the share of pieces that have one more. Looks
-    /// at every piece.
+    /// Whether every piece is with some peer.
+    pub fn has_copy(&self) -> bool {
+        self.availability.nowhere() == 0
+    }
+
+    /// Copies of the torrent among the peers: whole copies, and the share of pieces that have one more.
     pub fn copies(&self) -> f32 {
         self.availability.copies()
     }
@@ -176,9 +180,14 @@ impl PiecePicker {
         all.filter(nowhere).count() as u32
     }
 
-    /// Whether a peer that has these pieces has one that is wanted.
-    pub fn is_interesting(&self, peer_has: &Bitfield) -> bool {
-        peer_has.has_beyond(self.pieces.settled())
+    /// Whether we lack `piece` and may pick it.
+    pub fn is_wanted(&self, piece: PieceIndex) -> bool {
+        !self.pieces.settled().has(piece)
+    }
+
+    /// How many of the pieces that a peer has are wanted. Looks at all of them.
+    pub fn wanted_of(&self, peer_has: &Bitfield) -> u32 {
+        peer_has.iter_minus(self.pieces.settled()).count() as u32
     }
 
     /// A block came from `peer`. A peer's word that it sent what it was not asked for is no reason to keep

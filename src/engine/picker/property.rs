@@ -313,7 +313,8 @@ impl World {
         let wanted = |piece: &PieceIndex| piece.0 != self.unpickable && !self.picker.have().has(*piece);
         for peer in &self.peers {
             assert_eq!(self.picker.outstanding(peer.key), peer.asked.len(), "{:?}", peer.key);
-            assert_eq!(self.picker.is_interesting(&peer.has), peer.has.iter().any(|piece| wanted(&piece)));
+            assert_eq!(self.picker.wanted_of(&peer.has) as usize, peer.has.iter().filter(wanted).count());
+            assert!(peer.has.iter().all(|piece| self.picker.is_wanted(piece) == wanted(&piece)));
         }
         let having = |piece| self.peers.iter().filter(|peer| peer.has.has(piece)).count() as u32;
         let counts: Vec<u32> = self.layout.pieces().map(having).collect();

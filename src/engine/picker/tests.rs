@@ -161,8 +161,8 @@ fn a_piece_that_is_not_pickable_is_neither_asked_for_nor_interesting() {
     picker.pick(Instant::ZERO, A, &Bitfield::full(10), Pace::Fast, 100, &mut out);
     assert_eq!(out.len(), 9);
     assert!(!out.contains(&address(3, 0)));
-    assert!(!picker.is_interesting(&set(10, [3])));
-    assert!(picker.is_interesting(&set(10, [2, 3])));
+    assert_eq!(picker.wanted_of(&set(10, [3])), 0);
+    assert_eq!(picker.wanted_of(&set(10, [2, 3])), 1);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_failed_piece_is_fetched_by_one_peer_alone() {
         bench.receive(block, A);
     }
     bench.picker.mark_failed(PieceIndex(4));
-    assert!(bench.picker.is_interesting(&set(5, [4])));
+    assert_eq!(bench.picker.wanted_of(&set(5, [4])), 1);
     assert_eq!(bench.pick_of_all(B, Pace::Slow, 1), [(4, 0)]);
     assert_eq!(bench.pick_of_all(C, Pace::Slow, 9), []);
     bench.receive((4, 0), B);
@@ -346,7 +346,7 @@ fn a_piece_goes_from_missing_to_had() {
     bench.picker.mark_verified(PieceIndex(1));
     bench.picker.check_invariants();
     assert!(bench.picker.is_complete());
-    assert!(!bench.picker.is_interesting(&Bitfield::full(2)));
+    assert_eq!(bench.picker.wanted_of(&Bitfield::full(2)), 0);
 }
 
 #[test]
@@ -359,6 +359,10 @@ fn copies_are_whole_ones_and_the_share_that_has_one_more() {
     assert_eq!(bench.picker.missing_from_all(), 1);
     bench.picker.on_bitfield(&Bitfield::full(4));
     assert_eq!(bench.picker.copies(), 1.75);
+    assert!(bench.picker.has_copy());
+    bench.picker.on_bitfield_gone(&Bitfield::full(4));
+    assert!(!bench.picker.has_copy());
+    bench.picker.on_bitfield(&Bitfield::full(4));
     assert_eq!(bench.picker.missing_from_all(), 0);
 }
 

@@ -5,15 +5,12 @@
 //! all of their peers, and each torrent does what it says.
 
 use super::Session;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::engine::action::Direction;
 use crate::engine::choker::{Changes, Standing};
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
 use crate::engine::timers::TimerReason;
-
-/// Between two peers that give way to others.
-const PARTING_GAP: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Grants what torrents wished for while the input was dealt with.
@@ -40,7 +37,7 @@ impl Session {
             let free = self.bandwidth.free_since(standing.connection, Direction::Up);
             standing.owed = standing.owed.zip(free).map(|(owed, free)| owed.max(free));
         }
-        let Changes { choke, unchoke } = self.choker.decide(now, self.uploaded, &standings);
+        let Changes { choke, unchoke } = self.choker.decide(now, &standings);
         self.timers.set(TimerReason::Choker, self.choker.poll_timeout());
         let changes = choke.into_iter().map(|connection| (connection, true));
         for (connection, choke) in changes.chain(unchoke.into_iter().map(|connection| (connection, false))) {
@@ -53,10 +50,9 @@ impl Session {
     /// Has the least useful peer of all torrents leave, if there is one that may be asked to and the last one is
     /// long enough ago. Says whether.
     pub(super) fn make_room(&mut self, now: Instant) -> bool {
-        if now < self.next_parting {
+        if !self.parting_gate.pass(now) {
             return false;
         }
-        self.next_parting = now + PARTING_GAP;
         let least = |(id, torrent): (&TorrentId, &crate::engine::torrent::Torrent)| {
             torrent.least_useful(now).map(|(rank, connection)| (rank, connection, *id))
         };

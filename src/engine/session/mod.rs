@@ -22,7 +22,7 @@ use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
 use super::snapshot::{Detail, SessionSnapshot, StallReason, TorrentSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Asking, Context, DialEnd, Names, Room, Torrent, Wishes};
+use super::torrent::{Asking, Context, DialEnd, Names, PartingGate, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
@@ -46,10 +46,7 @@ pub struct Session {
     names: Names,
     wishes: Wishes,
     choker: Choker,
-    /// Payload sent so far, bytes.
-    uploaded: u64,
-    /// No peer has to leave for others before this.
-    next_parting: Instant,
+    parting_gate: PartingGate,
     /// When it last went on after a sleep.
     woken_at: Instant,
     bandwidth: Bandwidth,
@@ -76,8 +73,7 @@ impl Session {
             names: Names::default(),
             asking: Default::default(),
             wishes: Wishes::default(),
-            uploaded: 0,
-            next_parting: Instant::ZERO,
+            parting_gate: PartingGate::new(),
             woken_at: now,
         }
     }
@@ -106,9 +102,15 @@ impl Session {
             }
             Input::Uploaded { connection, blocks } => {
                 if let Some(torrent) = self.connections.member_of(connection) {
-                    self.uploaded += blocks.iter().map(|block| u64::from(block.length)).sum::<u64>();
                     self.with_torrent(now, torrent, |torrent, ctx| {
                         torrent.on_uploaded(ctx, connection, &blocks);
+                    });
+                }
+            }
+            Input::Retracted { connection, blocks } => {
+                if let Some(torrent) = self.connections.member_of(connection) {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_retracted(ctx, connection, &blocks);
                     });
                 }
             }

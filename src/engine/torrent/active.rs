@@ -1,11 +1,14 @@
 //! A torrent that trades: its state, how it starts and stops, and when it wakes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use super::Context;
+use super::fast_offers::FastTakers;
 use super::full_disk::FullDisk;
+use super::news::News;
 use super::opening::Opening;
+use super::parting::PartingGate;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
 use super::super_seed::SuperSeed;
@@ -16,7 +19,7 @@ use crate::base::random::Rng;
 use crate::base::rate::RollingRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::{DiskJob, Traffic};
+use crate::engine::disk_job::{DiskError, DiskJob, Traffic};
 use crate::engine::input::{ConnectionId, FetchId};
 use crate::engine::notice::Notice;
 use crate::engine::order::{TorrentId, TorrentSpec};
@@ -45,15 +48,13 @@ pub(super) struct Active {
     pub(super) pieces_left: Vec<u32>,
     /// Files that do not have their final name yet.
     pub(super) files_left: usize,
-    /// Pieces that became ours in this run, in order: each peer is told them from where it stands.
-    pub(super) haves: Vec<PieceIndex>,
-    /// When those that are not told yet are due.
-    pub(super) haves_due: Option<Instant>,
+    pub(super) news: News,
     pub(super) suggestions: Suggestions,
+    pub(super) fast_takers: FastTakers,
     /// While we pretend to have only what each peer is shown.
     pub(super) super_seed: Option<SuperSeed>,
-    /// Peers that had everything when we met them.
-    pub(super) seeds_met: BTreeSet<SocketAddr>,
+    /// Where peers said that they had everything, by subscriber: each may say so on many connections.
+    pub(super) seeds_met: BTreeSet<IpAddr>,
     pub(super) is_crowded: bool,
     /// What waits for space on the disk, while there is none.
     pub(super) full_disk: Option<FullDisk>,
@@ -73,8 +74,9 @@ pub(super) struct Active {
     pub(super) dials_out: usize,
     /// No dial before this: there was no room for one.
     pub(super) dial_after: Instant,
-    /// No peer has to leave for others before this.
-    pub(super) next_parting: Instant,
+    pub(super) parting_gate: PartingGate,
+    /// Why it cannot go on, while the trackers are told.
+    pub(super) failure: Option<DiskError>,
     is_complete: bool,
     is_stopping: bool,
 }
@@ -85,14 +87,13 @@ pub(super) struct Totals {
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
     pub(super) wasted: u64,
+    /// Of pieces that were not right.
+    pub(super) corrupt: u64,
     /// Of pieces verified and written, pad files not counted.
     pub(super) verified: u64,
     /// Of all files but pad files.
     pub(super) payload: u64,
 }
-
-/// How long verified pieces wait to be told of, so that several go out in one write.
-pub(super) const HAVE_DELAY: Duration = Duration::from_millis(100);
 
 /// What moved is remembered so often, while something does.
 const REMEMBER_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -130,11 +131,11 @@ impl Active {
             spill_at: None,
             files_left: pieces_left.len(),
             pieces_left,
-            haves: Vec::new(),
-            haves_due: None,
+            news: News::default(),
             suggestions: Suggestions::new(rng.fork("suggestions")),
+            fast_takers: FastTakers::default(),
             super_seed: (spec.super_seed && have.is_full())
-                .then(|| SuperSeed::new(&spec.layout, &mut rng.fork("super-seed"))),
+                .then(|| SuperSeed::new(ctx.now, &spec.layout, rng.fork("super-seed"))),
             seeds_met: BTreeSet::new(),
             is_crowded: false,
             full_disk: None,
@@ -149,7 +150,8 @@ impl Active {
             sweep_at: None,
             dials_out: 0,
             dial_after: Instant::ZERO,
-            next_parting: Instant::ZERO,
+            parting_gate: PartingGate::new(),
+            failure: None,
             is_complete: false,
             is_stopping: false,
             spec,
@@ -195,25 +197,28 @@ impl Active {
     /// Every piece is verified and written and every file has its name. `fetched`: in this run.
     pub(super) fn become_complete(&mut self, ctx: &mut Context<'_>, fetched: bool) {
         self.is_complete = true;
+        self.peer_list.set_complete(true);
         self.remember_traffic(ctx);
         ctx.actions.push_back(Action::Disk(DiskJob::Settle { torrent: self.id }));
         if fetched {
             self.announcer.on_complete();
         }
         ctx.notify(Notice::Complete { torrent: self.id });
-        self.flush_haves(ctx);
+        if self.super_seed.is_none() {
+            self.end_news(ctx);
+        }
         let useless: Vec<ConnectionId> =
             self.peers.iter().filter(|(_, peer)| peer.wants_nothing()).map(|(id, _)| *id).collect();
         for connection in useless {
             self.leave(ctx, connection, CloseReason::NothingToTrade);
         }
-        if self.super_seed.is_none() {
-            self.tell_upload_only(ctx);
-        }
     }
 
     /// Stops trading: requests nothing, closes every connection, tells the trackers.
     pub(super) fn stop(&mut self, ctx: &mut Context<'_>) {
+        if self.failure.is_some() {
+            return;
+        }
         self.is_stopping = true;
         self.full_disk = None;
         self.submit_all(ctx);
@@ -223,14 +228,24 @@ impl Active {
         self.pump_tracker(ctx);
     }
 
-    /// Whether nothing is left to do after a stop.
+    /// The disk has refused, and it will not be asked again: closes every connection and tells the trackers.
+    pub(super) fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
+        self.failure = Some(error);
+        self.is_stopping = true;
+        self.remember_traffic(ctx);
+        self.close_all(ctx, CloseReason::Stopped);
+        self.announcer.stop(ctx.now);
+        self.pump_tracker(ctx);
+    }
+
+    /// Whether nothing is left to do after a stop or a failure.
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopping
             && self.announcer.is_idle_after_stop()
-            && !self.buffers.values().any(PieceBuffer::is_out)
+            && (self.failure.is_some() || !self.buffers.values().any(PieceBuffer::is_out))
     }
 
-    pub(super) fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
+    fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
         let all: Vec<ConnectionId> = self.peers.keys().copied().collect();
         for connection in all {
             self.leave(ctx, connection, reason);
@@ -239,11 +254,14 @@ impl Active {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.failure.is_some() {
+            return self.announcer.poll_timeout();
+        }
         let dial = if self.is_stopping { None } else { self.dial_at() };
         // Nothing is spilled to a full disk.
         let disk = if self.full_disk.is_none() { self.spill_at } else { self.retry_at() };
         let remember = self.remembered.1;
-        [self.sweep_at, self.haves_due, disk, remember, self.announcer.poll_timeout(), dial]
+        [self.sweep_at, self.news.due(), disk, remember, self.announcer.poll_timeout(), dial]
             .into_iter()
             .flatten()
             .min()
@@ -251,10 +269,13 @@ impl Active {
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.failure.is_some() {
+            return self.pump_tracker(ctx);
+        }
         let now = ctx.now;
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.haves_due) {
-            self.flush_haves(ctx);
+        if is_due(self.news.due()) {
+            self.tell_news(ctx);
         }
         if is_due(self.retry_at()) {
             self.retry_disk(ctx);
@@ -297,6 +318,8 @@ impl Active {
                 peer.requests.len() <= peer.requests.limit(),
                 "{connection:?} has more requests out than it accepts"
             );
+            assert_eq!(peer.wanted, self.picker.wanted_of(&peer.has), "{connection:?} has what we want");
+            assert_eq!(peer.am_interested, peer.wanted > 0, "{connection:?} is told what we want");
             for block in peer.requests.iter() {
                 assert!(peer.has.has(block.piece), "{connection:?} is asked for {block:?} that it lacks");
             }

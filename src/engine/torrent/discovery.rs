@@ -68,7 +68,7 @@ impl Active {
             uploaded: self.totals.uploaded,
             downloaded: self.totals.downloaded,
             left: self.totals.payload - self.totals.verified,
-            corrupt: self.totals.wasted,
+            corrupt: self.totals.corrupt,
         }
     }
 

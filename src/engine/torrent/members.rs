@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Context;
 use super::active::Active;
+use crate::base::address::subscriber;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::limit;
@@ -48,7 +49,7 @@ impl Active {
         self.peer_list.on_connected(address);
         ctx.notify(Notice::PeerConnected { torrent: self.id, address });
         self.greet(ctx, connection, &peer);
-        peer.haves_told = self.haves.len();
+        peer.news_told = self.news.end();
         let has_fast = peer.has_fast;
         self.peers.insert(connection, peer);
         // Without the fast extension a peer that has nothing says nothing.
@@ -141,12 +142,15 @@ impl Active {
                     .map_err(|_| CloseReason::Protocol("a bitfield of the wrong size"))?;
                 self.on_has(ctx, connection, has)
             }
+            // Both may be said without end, and are costly to compare.
+            Message::HaveAll if peer.has_spoken && peer.is_seed() => self.on_idle_talk(ctx, connection),
+            Message::HaveNone if peer.has_spoken => self.on_idle_talk(ctx, connection),
             Message::HaveAll => self.on_has(ctx, connection, Bitfield::full(self.spec.layout.piece_count())),
             Message::HaveNone => {
                 self.on_has(ctx, connection, Bitfield::empty(self.spec.layout.piece_count()))
             }
             Message::Choke => self.on_choke(ctx, connection),
-            Message::Unchoke => count_change(peer).map(|()| peer.peer_choking = false),
+            Message::Unchoke => count_change(ctx, peer).map(|()| peer.peer_choking = false),
             Message::Interested => self.on_interested(ctx, connection),
             Message::NotInterested => self.on_not_interested(ctx, connection),
             Message::Request(request) => self.on_request(ctx, connection, request),
@@ -211,23 +215,14 @@ impl Active {
     /// is for others.
     fn on_upload_only(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
-        if peer.is_upload_only && self.is_complete() {
+        // What it has may be in its next message, and whether it is a seed is worth knowing.
+        if peer.is_upload_only && peer.has_spoken && self.is_complete() {
             return Err(CloseReason::NothingToTrade);
         }
         if peer.is_upload_only && !peer.am_choking {
             ctx.wishes.rechoke = true;
         }
         Ok(())
-    }
-
-    /// Tells everybody that we want nothing more (BEP 21).
-    pub(super) fn tell_upload_only(&mut self, ctx: &mut Context<'_>) {
-        for (&connection, peer) in &mut self.peers {
-            if let Some(id) = peer.extension_ids.id_of(Extension::UploadOnly) {
-                peer.last_sent = ctx.now;
-                ctx.send(connection, Message::Extended { id, payload: [1].into() });
-            }
-        }
     }
 
     fn on_have(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, piece: PieceIndex) -> Outcome {
@@ -239,12 +234,15 @@ impl Active {
             return self.on_idle_talk(ctx, connection);
         }
         self.picker.on_peer_has(piece);
-        if !peer.am_interested && !self.picker.have().has(piece) {
-            peer.am_interested = true;
-            ctx.send(connection, Message::Interested);
+        peer.wanted += u32::from(self.picker.is_wanted(piece));
+        review_interest(ctx, connection, peer);
+        let outcome = self.part_if_both_seed(connection);
+        if outcome.is_err() {
+            self.on_passed_on(ctx, connection);
+        } else {
+            self.on_spread(ctx, connection);
         }
-        self.on_spread(ctx, connection);
-        self.part_if_both_seed(connection)
+        outcome
     }
 
     fn on_has(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, has: Bitfield) -> Outcome {
@@ -258,25 +256,35 @@ impl Active {
             for piece in news {
                 peer.has.insert(piece);
                 self.picker.on_peer_has(piece);
+                peer.wanted += u32::from(self.picker.is_wanted(piece));
             }
         } else {
             self.picker.on_bitfield(&has);
+            peer.wanted = self.picker.wanted_of(&has);
             peer.has = has;
         }
-        if !peer.am_interested && self.picker.is_interesting(&peer.has) {
-            peer.am_interested = true;
-            ctx.send(connection, Message::Interested);
-        }
+        review_interest(ctx, connection, peer);
+        self.part_if_both_seed(connection)?;
         self.on_spread(ctx, connection);
-        self.part_if_both_seed(connection)
+        Ok(())
+    }
+
+    /// A piece became ours: who has it has one less that we want. To stay interested for nothing would hold a slot
+    /// of the peer's that others could use.
+    pub(super) fn on_piece_had(&mut self, ctx: &mut Context<'_>, piece: PieceIndex) {
+        for (&connection, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.has.has(piece)) {
+            peer.wanted -= 1;
+            review_interest(ctx, connection, peer);
+        }
     }
 
     fn part_if_both_seed(&mut self, connection: ConnectionId) -> Outcome {
-        let Some(peer) = self.peers.get(&connection).filter(|peer| peer.is_seed()) else { return Ok(()) };
-        if self.seeds_met.len() < limit::KNOWN_PEERS {
-            self.seeds_met.insert(peer.listens.unwrap_or(peer.address));
+        let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
+        if peer.is_seed() && self.seeds_met.len() < limit::KNOWN_PEERS {
+            self.seeds_met.insert(subscriber(peer.address.ip()));
         }
-        if self.is_complete() { Err(CloseReason::NothingToTrade) } else { Ok(()) }
+        let is_over = peer.wants_nothing() && self.is_complete();
+        if is_over { Err(CloseReason::NothingToTrade) } else { Ok(()) }
     }
 
     /// Closes a member and forgets it.
@@ -294,7 +302,9 @@ impl Active {
         self.picker.release_peer(key(connection));
         self.picker.on_bitfield_gone(&peer.has);
         self.on_shown_gone(ctx, connection);
-        self.peer_list.on_disconnected(ctx.now, peer.listens.unwrap_or(address), peer.given > 0);
+        let listens = peer.listens.unwrap_or(address);
+        self.peer_list.mark_seed(listens, peer.wants_nothing());
+        self.peer_list.on_disconnected(ctx.now, listens, peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
         if !self.is_stopping() {
             ctx.wishes.rechoke = true;
@@ -318,13 +328,20 @@ impl Active {
     }
 }
 
-/// Counts a change of choking or interest: a peer that does nothing else is closed.
-pub(super) fn count_change(peer: &mut PeerConnection) -> Outcome {
-    peer.state_changes += 1;
-    if peer.state_changes > limit::STATE_CHANGES {
-        return Err(CloseReason::Protocol("it changes its mind too often"));
+/// Tells a peer whether we want something of it, if that is news.
+fn review_interest(ctx: &mut Context<'_>, connection: ConnectionId, peer: &mut PeerConnection) {
+    let is_interested = peer.wanted > 0;
+    if std::mem::replace(&mut peer.am_interested, is_interested) != is_interested {
+        peer.last_sent = ctx.now;
+        let message = if is_interested { Message::Interested } else { Message::NotInterested };
+        ctx.send(connection, message);
     }
-    Ok(())
+}
+
+/// Counts a change of choking or interest: a peer that does nothing else is closed.
+pub(super) fn count_change(ctx: &Context<'_>, peer: &mut PeerConnection) -> Outcome {
+    let is_normal = peer.count_state_change(ctx.now);
+    if is_normal { Ok(()) } else { Err(CloseReason::Protocol("it changes its mind too often")) }
 }
 
 fn is_fast(message: &Message) -> bool {

@@ -9,8 +9,9 @@
 //! - `parting`: who leaves when others wait
 //! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
+//! - `news`: peers are told of pieces that became ours
 //! - `full_disk`: what waits while there is no space
-//! - `uploads`: who is served
+//! - `uploads`: who is served, `fast_offers`: what those get who are not
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
 //! - `recovery`: the network comes back, or the program does
@@ -21,8 +22,10 @@
 mod active;
 mod conflict;
 mod discovery;
+mod fast_offers;
 mod full_disk;
 mod members;
+mod news;
 mod opening;
 mod parting;
 mod piece_buffer;
@@ -56,6 +59,7 @@ use crate::wire::peer::{Handshake, Message};
 
 use active::Active;
 use opening::{Opening, Step};
+pub(super) use parting::PartingGate;
 pub(super) use request_budget::Asking;
 
 /// What a torrent may use of its session while it handles something.
@@ -218,6 +222,18 @@ impl Torrent {
         }
     }
 
+    /// Blocks that were taken back will not go out to a member.
+    pub(super) fn on_retracted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+    ) {
+        if let State::Active(active) = &mut self.state {
+            active.on_retracted(ctx, connection, blocks);
+        }
+    }
+
     /// A member is gone, for this reason in words.
     pub(super) fn on_closed(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: String) {
         if let State::Active(active) = &mut self.state {
@@ -331,6 +347,7 @@ impl Torrent {
                 }
                 Step::Failed(error) => Some(error),
             },
+            State::Active(active) if active.failure.is_some() => None,
             State::Active(active) => active.on_disk_finished(ctx, result).err(),
             State::Ended(_) => None,
         };
@@ -414,19 +431,25 @@ impl Torrent {
     }
 
     fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
-        if let State::Active(active) = &mut self.state {
-            active.remember_traffic(ctx);
-            active.close_all(ctx, CloseReason::Stopped);
+        match &mut self.state {
+            State::Active(active) => active.fail(ctx, error),
+            State::Opening(_) | State::Ended(_) => self.end_failed(ctx, error),
         }
+    }
+
+    fn end_failed(&mut self, ctx: &mut Context<'_>, error: DiskError) {
         let failure = TorrentFailure::Disk(error);
         self.end(ctx, Phase::Failed, Notice::Failed { torrent: self.id, failure });
     }
 
     fn end_if_stopped(&mut self, ctx: &mut Context<'_>) {
-        if let State::Active(active) = &self.state
-            && active.is_stopped()
-        {
-            self.end(ctx, Phase::Stopped, Notice::Stopped { torrent: self.id });
+        let State::Active(active) = &mut self.state else { return };
+        if !active.is_stopped() {
+            return;
+        }
+        match active.failure.take() {
+            Some(error) => self.end_failed(ctx, error),
+            None => self.end(ctx, Phase::Stopped, Notice::Stopped { torrent: self.id }),
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Opening {
     /// Peers named by people meanwhile.
     peers: Vec<SocketAddr>,
     have: Bitfield,
+    /// Payload of these, bytes.
+    verified: u64,
     /// Blocks of unfinished pieces that are on disk.
     written: Vec<(PieceIndex, Vec<bool>)>,
     /// What all earlier runs moved.
@@ -64,6 +66,7 @@ impl Opening {
             rng,
             peers: Vec::new(),
             have: none.clone(),
+            verified: 0,
             written: Vec::new(),
             earlier: Traffic::default(),
             is_checking: false,
@@ -123,6 +126,7 @@ impl Opening {
             }
             DiskResult::Opened { result: Ok(Existing::Known(known)), .. } => {
                 self.have = known.have;
+                self.verified = self.have.iter().map(|piece| self.spec.payload_of(piece)).sum();
                 self.written = known.written;
                 self.earlier = known.traffic;
                 self.begin_check(known.unsure);
@@ -131,7 +135,9 @@ impl Opening {
                 self.jobs_out -= 1;
                 self.done += pieces.end - pieces.start;
                 for piece in good {
-                    self.have.insert(piece);
+                    if self.have.insert(piece) {
+                        self.verified += self.spec.payload_of(piece);
+                    }
                 }
             }
             DiskResult::UnprovenFound { result: Ok(unproven), .. } => {
@@ -157,6 +163,7 @@ impl Opening {
     fn forget_disk(&mut self) {
         let none = Bitfield::empty(self.spec.layout.piece_count());
         (self.have, self.unsure) = (none.clone(), none);
+        self.verified = 0;
         self.written = Vec::new();
         self.earlier = Traffic::default();
         self.is_checking = false;
@@ -197,7 +204,7 @@ impl Opening {
             torrent: self.id,
             phase,
             total: self.spec.payload(),
-            verified: self.have.iter().map(|piece| self.spec.payload_of(piece)).sum(),
+            verified: self.verified,
             partial: 0,
             pieces,
             have: self.have.count(),

@@ -21,6 +21,28 @@ const IDLE_WANTED: Duration = Duration::from_secs(10 * 60);
 /// Between two that leave.
 const GAP: Duration = Duration::from_secs(10);
 
+/// Lets one leave at a time: a torrent has such a gate, and so has the session for all of them.
+#[derive(Debug)]
+pub(in crate::engine) struct PartingGate {
+    opens: Instant,
+}
+
+impl PartingGate {
+    /// One that is open.
+    pub(in crate::engine) fn new() -> PartingGate {
+        PartingGate { opens: Instant::ZERO }
+    }
+
+    /// Whether somebody may be looked for who has to leave; the next one not before a while.
+    pub(in crate::engine) fn pass(&mut self, now: Instant) -> bool {
+        let is_open = self.opens <= now;
+        if is_open {
+            self.opens = now + GAP;
+        }
+        is_open
+    }
+}
+
 /// The least goes first.
 pub(in crate::engine) type Rank = (bool, Instant);
 
@@ -41,10 +63,9 @@ impl Active {
 
     /// Has the least useful peer leave, if the last one is long enough ago. Says whether.
     pub(super) fn make_room(&mut self, ctx: &mut Context<'_>) -> bool {
-        if ctx.now < self.next_parting {
+        if !self.parting_gate.pass(ctx.now) {
             return false;
         }
-        self.next_parting = ctx.now + GAP;
         let Some((_, connection)) = self.least_useful(ctx.now) else { return false };
         self.part_with(ctx, connection);
         true

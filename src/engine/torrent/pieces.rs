@@ -1,10 +1,9 @@
 //! Blocks go to disk and come back as pieces.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::Context;
-use super::active::{Active, HAVE_DELAY};
+use super::active::Active;
 use super::members::{Outcome, key};
 use super::piece_buffer::PieceBuffer;
 use crate::base::block_data::BlockData;
@@ -155,7 +154,7 @@ impl Active {
     /// from then on a piece's blocks are as soon as a run's worth of them waits, wherever they lie.
     pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
         self.is_crowded = crowded;
-        if crowded && self.full_disk.is_none() {
+        if crowded && self.full_disk.is_none() && self.failure.is_none() {
             self.submit_all(ctx);
         }
     }
@@ -210,9 +209,9 @@ impl Active {
     fn on_passed(&mut self, ctx: &mut Context<'_>, piece: PieceIndex, digests: &[Sha1Hash]) {
         self.refusals = 0;
         self.picker.mark_verified(piece);
+        self.on_piece_had(ctx, piece);
         self.totals.verified += self.spec.payload_of(piece);
-        self.haves.push(piece);
-        self.haves_due.get_or_insert(ctx.now + HAVE_DELAY);
+        self.news.push(ctx.now, piece);
         for guilty in self.smart_ban.on_passed(piece, digests) {
             self.ban(ctx, guilty, "it sent bad data");
         }
@@ -234,7 +233,9 @@ impl Active {
         senders: &[Option<SocketAddr>],
     ) {
         ctx.notify(Notice::PieceFailed { torrent: self.id, piece });
-        self.totals.wasted += u64::from(self.spec.layout.piece_len(piece));
+        let bytes = u64::from(self.spec.layout.piece_len(piece));
+        self.totals.wasted += bytes;
+        self.totals.corrupt += bytes;
         self.picker.mark_failed(piece);
         for guilty in self.smart_ban.on_failed(piece, digests, senders) {
             self.ban(ctx, guilty, "it sent bad data");
@@ -258,26 +259,8 @@ impl Active {
             ctx.notify(Notice::FileComplete { torrent: self.id, file });
         }
         if self.files_left == 0 {
-            self.become_complete(ctx, !self.haves.is_empty());
+            self.become_complete(ctx, self.news.end() > 0);
             self.pump_tracker(ctx);
-        }
-    }
-
-    /// Tells every peer of the pieces that became ours since it was told last.
-    pub(super) fn flush_haves(&mut self, ctx: &mut Context<'_>) {
-        self.haves_due = None;
-        let mut shared: Option<(usize, Arc<[PieceIndex]>)> = None;
-        for (&connection, peer) in &mut self.peers {
-            let told = std::mem::replace(&mut peer.haves_told, self.haves.len());
-            if told == self.haves.len() {
-                continue;
-            }
-            let (_, pieces) = match &shared {
-                Some(same) if same.0 == told => same,
-                _ => shared.insert((told, self.haves[told..].into())),
-            };
-            ctx.actions.push_back(Action::SendHaves { connection, pieces: pieces.clone() });
-            peer.last_sent = ctx.now;
         }
     }
 }

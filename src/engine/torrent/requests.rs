@@ -55,13 +55,8 @@ impl Active {
             ctx.send(connection, Message::Request(self.spec.layout.request_for(*block)));
         }
         let late_at = peer.requests.late_at();
-        if picked.is_empty() && peer.requests.is_empty() {
-            if !self.picker.is_interesting(&peer.has) {
-                peer.am_interested = false;
-                ctx.send(connection, Message::NotInterested);
-            } else if !peer.peer_choking {
-                self.arm_sweep(ctx.now + IDLE_RETRY);
-            }
+        if picked.is_empty() && peer.requests.is_empty() && !peer.peer_choking {
+            self.arm_sweep(ctx.now + IDLE_RETRY);
         }
         if let Some(late_at) = late_at {
             self.arm_sweep(late_at);
@@ -78,11 +73,6 @@ impl Active {
             return;
         }
         for connection in self.idle_peers() {
-            let Some(peer) = self.peers.get_mut(&connection) else { continue };
-            if !peer.am_interested && self.picker.is_interesting(&peer.has) {
-                peer.am_interested = true;
-                ctx.send(connection, Message::Interested);
-            }
             self.refill(ctx, connection);
         }
     }
@@ -100,7 +90,7 @@ impl Active {
     /// with it each is rejected by itself.
     pub(super) fn on_choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_choking = true;
         if !peer.has_fast {
             peer.requests.clear();
@@ -166,7 +156,6 @@ impl Active {
         }
         let (mut next, mut silent, mut late) = (Instant::FAR, Vec::new(), Vec::new());
         for (&connection, peer) in &mut self.peers {
-            peer.state_changes = 0;
             peer.requests.end_pause();
             let silent_at = peer.last_received + ctx.settings.peer_timeout;
             if silent_at <= ctx.now {

@@ -3,7 +3,8 @@
 //! It pretends to have nothing, and shows each peer a few pieces that nobody else has been shown. A peer is shown the
 //! next one when one of its pieces turns up with somebody else, so whoever passes on gets more. One that passes
 //! nothing on for a while is shown the next all the same, and what it does not fetch is shown to others. A peer that
-//! is alone has nobody to pass on to, and need not. Once every piece is with some peer the pretence ends for good.
+//! is alone has nobody to pass on to, and need not. Once every piece is with some peer the pretence ends for good. A
+//! peer that says that it has everything does not count for that: it is gone in the same moment, and may have lied.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,9 +14,7 @@ use crate::base::index::PieceIndex;
 use crate::base::layout::Layout;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::engine::action::Action;
 use crate::engine::input::ConnectionId;
-use crate::engine::peer::PeerConnection;
 use crate::wire::peer::Message;
 
 /// Pieces that a peer may hold that have not turned up elsewhere: one on its way in, one on its way out.
@@ -27,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct SuperSeed {
     /// Pieces to be shown to somebody.
     fresh: VecDeque<PieceIndex>,
+    /// When that was last looked through for pieces that had been with somebody who left.
+    restocked: Instant,
+    rng: Rng,
     peers: BTreeMap<ConnectionId, Shown>,
 }
 
@@ -47,10 +49,10 @@ struct Open {
 }
 
 impl SuperSeed {
-    pub(super) fn new(layout: &Layout, rng: &mut Rng) -> SuperSeed {
+    pub(super) fn new(now: Instant, layout: &Layout, mut rng: Rng) -> SuperSeed {
         let mut all: Vec<PieceIndex> = layout.pieces().collect();
         rng.shuffle(&mut all);
-        SuperSeed { fresh: all.into(), peers: BTreeMap::new() }
+        SuperSeed { fresh: all.into(), restocked: now, rng, peers: BTreeMap::new() }
     }
 
     /// Whether a peer has been shown a piece.
@@ -80,10 +82,15 @@ impl Active {
 
     /// A peer has told what it has: others may have passed it on.
     pub(super) fn on_spread(&mut self, ctx: &mut Context<'_>, by: ConnectionId) {
-        let Some(super_seed) = &mut self.super_seed else { return };
-        if self.picker.copies() >= 1.0 {
-            return self.end_super_seed(ctx);
+        if self.super_seed.is_some() && self.picker.has_copy() {
+            self.end_super_seed(ctx);
         }
+        self.on_passed_on(ctx, by);
+    }
+
+    /// Whoever was shown what a peer has by now may be shown more.
+    pub(super) fn on_passed_on(&mut self, ctx: &mut Context<'_>, by: ConnectionId) {
+        let Some(super_seed) = &mut self.super_seed else { return };
         let Some(has) = self.peers.get(&by).map(|peer| &peer.has) else { return };
         let is_alone = self.peers.values().filter(|peer| !peer.wants_nothing()).count() == 1;
         let mut next = vec![by];
@@ -111,7 +118,22 @@ impl Active {
                 super_seed.fresh.push_back(open.piece);
             }
         }
+        if super_seed.fresh.is_empty() && ctx.now.since(super_seed.restocked) >= PATIENCE {
+            self.restock(ctx.now);
+        }
         self.reveal_all(ctx);
+    }
+
+    /// Whoever had pieces that therefore needed not be shown may have left with them.
+    fn restock(&mut self, now: Instant) {
+        let Some(super_seed) = &mut self.super_seed else { return };
+        let open = super_seed.peers.values().flat_map(|shown| &shown.open).filter(|open| !open.is_given_up);
+        let open: BTreeSet<PieceIndex> = open.map(|open| open.piece).collect();
+        let is_nowhere = |piece: &PieceIndex| self.picker.availability(*piece) == 0 && !open.contains(piece);
+        let mut nowhere: Vec<PieceIndex> = self.spec.layout.pieces().filter(is_nowhere).collect();
+        super_seed.rng.shuffle(&mut nowhere);
+        super_seed.fresh = nowhere.into();
+        super_seed.restocked = now;
     }
 
     /// A member is gone: what only it has, or was to have, is for others.
@@ -134,19 +156,10 @@ impl Active {
 
     /// The swarm has a copy: everybody is told of everything.
     fn end_super_seed(&mut self, ctx: &mut Context<'_>) {
-        let Some(super_seed) = self.super_seed.take() else { return };
-        let all: Vec<PieceIndex> = self.spec.layout.pieces().collect();
-        let is_news = |connection: &ConnectionId, peer: &PeerConnection, piece: &PieceIndex| {
-            !peer.has.has(*piece) && !super_seed.has_shown(*connection, *piece)
-        };
-        for (connection, peer) in &mut self.peers {
-            let pieces: Vec<PieceIndex> =
-                all.iter().copied().filter(|piece| is_news(connection, peer, piece)).collect();
-            if !pieces.is_empty() {
-                peer.last_sent = ctx.now;
-                ctx.actions.push_back(Action::SendHaves { connection: *connection, pieces: pieces.into() });
-            }
-        }
-        self.tell_upload_only(ctx);
+        let Some(mut super_seed) = self.super_seed.take() else { return };
+        let mut all: Vec<PieceIndex> = self.spec.layout.pieces().collect();
+        // Told slice by slice, peers do not all begin with the same.
+        super_seed.rng.shuffle(&mut all);
+        self.tell_all(ctx, all);
     }
 }

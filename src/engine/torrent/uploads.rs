@@ -9,18 +9,14 @@ use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
 use crate::engine::choker::Standing;
 use crate::engine::input::ConnectionId;
-use crate::engine::peer::{PeerConnection, allowed_fast};
-use crate::engine::settings::Slots;
+use crate::engine::peer::PeerConnection;
 use crate::wire::peer::Message;
-
-/// A piece that is offered to a choked peer is served to it so many times over.
-const FAST_OFFER_TIMES: u32 = 3;
 
 impl Active {
     /// A peer wants something of ours: it gets a free slot, or waits for one.
     pub(super) fn on_interested(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_interested = true;
         if peer.am_choking {
             ctx.wishes.rechoke = true;
@@ -32,7 +28,7 @@ impl Active {
     /// A peer wants nothing any more: its slot is for whoever waits.
     pub(super) fn on_not_interested(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        count_change(peer)?;
+        count_change(ctx, peer)?;
         peer.peer_interested = false;
         ctx.wishes.rechoke = true;
         Ok(())
@@ -51,6 +47,7 @@ impl Active {
             are_we_seed,
             given: peer.giving.rate(now),
             taken: peer.up.rate(now),
+            sent: peer.taken,
             since: peer.since,
             is_unchoked: !peer.am_choking,
             changed: peer.choke_changed,
@@ -73,7 +70,7 @@ impl Active {
         ctx.send(connection, Message::Unchoke);
     }
 
-    /// Chokes a peer. With the fast extension every request gets an answer, so what it asked for is rejected.
+    /// Chokes a peer: what it asked for is void. It may ask again for what it was offered.
     pub(super) fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.am_choking = true;
@@ -81,40 +78,7 @@ impl Active {
         peer.choke_changed = peer.peer_interested.then_some(ctx.now);
         peer.last_sent = ctx.now;
         ctx.send(connection, Message::Choke);
-        let void = peer.void_uploads();
-        if peer.has_fast {
-            void.iter().for_each(|request| ctx.send(connection, Message::Reject(*request)));
-        }
-        if !void.is_empty() {
-            ctx.actions.push_back(Action::Retract { connection, blocks: void });
-        }
-    }
-
-    /// Offers a few pieces to a newcomer that has to wait, so that it has something to trade (BEP 6). Pieces
-    /// that no other peer has are kept for those whose turn it is: they pass them on, while all newcomers
-    /// from one place would be sent the same few.
-    pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
-        let is_newcomer = peer.has.count() < allowed_fast::PIECES as u32;
-        let is_possible =
-            peer.has_fast && peer.am_choking && !peer.wants_nothing() && self.super_seed.is_none();
-        if !is_possible
-            || !is_newcomer
-            || !peer.fast_offers.is_empty()
-            || ctx.settings.slots == Slots::Fixed(0)
-        {
-            return;
-        }
-        let layout = &self.spec.layout;
-        let info_hash = self.spec.info_hashes.wire();
-        let set = allowed_fast::pieces(peer.address.ip(), info_hash, layout.piece_count());
-        for piece in set.into_iter().filter(|piece| !peer.has.has(*piece)) {
-            if self.picker.have().has(piece) && self.picker.availability(piece) > 0 {
-                peer.fast_offers.push((piece, FAST_OFFER_TIMES * layout.blocks_in(piece)));
-                peer.last_sent = ctx.now;
-                ctx.send(connection, Message::AllowedFast(piece));
-            }
-        }
+        take_back(ctx, connection, peer, |_| true);
     }
 
     /// A peer asks for a block.
@@ -128,6 +92,10 @@ impl Active {
             self.super_seed.as_ref().is_none_or(|shown| shown.has_shown(connection, request.piece));
         let is_possible =
             self.spec.layout.contains(request) && self.picker.have().has(request.piece) && is_shown;
+        if self.peers.get(&connection).is_some_and(|peer| peer.cancelled.contains(&request)) {
+            // What was taken back before was another one.
+            self.settle_cancels(ctx, connection);
+        }
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if !is_possible {
             peer.bad_requests += 1;
@@ -137,7 +105,9 @@ impl Active {
         }
         peer.last_asked = ctx.now;
         let is_full = peer.uploading.len() >= usize::from(limit::REQUESTS_IN);
-        if is_possible && !is_full && (!peer.am_choking || peer.take_fast_offer(request)) {
+        let is_taken = is_possible && !is_full && self.is_served(connection, request);
+        let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
+        if is_taken {
             peer.queue_upload(ctx.now, request);
         } else {
             if peer.has_fast {
@@ -154,18 +124,18 @@ impl Active {
         Ok(())
     }
 
-    /// Hands the requests that came in this turn to whoever reads and sends.
+    /// Does what the requests and cancels of this turn come to: the first go to whoever reads and sends.
     pub(super) fn start_uploads(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        self.settle_cancels(ctx, connection);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         if peer.uploads_begun < peer.uploading.len() {
-            let blocks = peer.uploading[peer.uploads_begun..].to_vec();
+            let blocks = peer.uploading.range(peer.uploads_begun..).copied().collect();
             peer.uploads_begun = peer.uploading.len();
             ctx.actions.push_back(Action::Upload { connection, torrent: self.id, blocks });
         }
     }
 
-    /// A peer no longer wants a block. With the fast extension every request gets an answer, so a reject
-    /// says that the block will not come.
+    /// A peer no longer wants a block.
     pub(super) fn on_cancel(
         &mut self,
         ctx: &mut Context<'_>,
@@ -173,14 +143,41 @@ impl Active {
         request: BlockRequest,
     ) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
-        let Some(at) = peer.uploading.iter().position(|queued| *queued == request) else { return };
-        peer.uploading.remove(at);
-        if at < peer.uploads_begun {
-            peer.uploads_begun -= 1;
-            ctx.actions.push_back(Action::Retract { connection, blocks: vec![request] });
+        if !peer.cancelled.insert(request) {
+            // It was asked for more than once.
+            self.settle_cancels(ctx, connection);
+            if let Some(peer) = self.peers.get_mut(&connection) {
+                peer.cancelled.insert(request);
+            }
         }
-        if peer.has_fast {
-            ctx.send(connection, Message::Reject(request));
+    }
+
+    /// Takes back what the peer has cancelled in this turn.
+    fn settle_cancels(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        if !peer.cancelled.is_empty() {
+            let mut cancelled = std::mem::take(&mut peer.cancelled);
+            take_back(ctx, connection, peer, |request| cancelled.remove(request));
+        }
+    }
+
+    /// Blocks that were taken back will not go out, as nothing of them had. With the fast extension every request
+    /// gets one answer, so a reject says so; those that had begun to leave are answered by themselves.
+    pub(super) fn on_retracted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+    ) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        for block in blocks {
+            if let Some(at) = peer.uploading.iter().position(|queued| queued == block) {
+                peer.uploading.remove(at);
+                peer.uploads_begun = peer.uploads_begun.saturating_sub(1);
+                if peer.has_fast {
+                    ctx.send(connection, Message::Reject(*block));
+                }
+            }
         }
     }
 
@@ -198,20 +195,37 @@ impl Active {
         peer.last_taken = Some(ctx.now);
         for block in blocks {
             peer.up.add(ctx.now, block.length);
+            peer.taken += u64::from(block.length);
             self.up.add(ctx.now, block.length);
             self.totals.uploaded += u64::from(block.length);
-        }
-        // Nearly always they go out in the order in which they were asked for.
-        if peer.uploading.starts_with(blocks) {
-            peer.uploading.drain(..blocks.len());
-            peer.uploads_begun = peer.uploads_begun.saturating_sub(blocks.len());
-            return;
-        }
-        for block in blocks {
+            // Nearly always they go out in the order in which they were asked for.
             if let Some(at) = peer.uploading.iter().position(|queued| queued == block) {
                 peer.uploading.remove(at);
                 peer.uploads_begun = peer.uploads_begun.saturating_sub(1);
             }
+        }
+    }
+}
+
+/// Takes back the requests that `is_void` names: those that nobody has begun to answer at once, for the others whoever
+/// answers them has to say how far that went.
+fn take_back(
+    ctx: &mut Context<'_>,
+    connection: ConnectionId,
+    peer: &mut PeerConnection,
+    mut is_void: impl FnMut(&BlockRequest) -> bool,
+) {
+    let begun = peer.uploading.iter().take(peer.uploads_begun);
+    let blocks: Vec<BlockRequest> = begun.filter(|request| is_void(request)).copied().collect();
+    if !blocks.is_empty() {
+        ctx.actions.push_back(Action::Retract { connection, blocks });
+    }
+    let waiting = peer.uploading.split_off(peer.uploads_begun);
+    for request in waiting {
+        if !is_void(&request) {
+            peer.uploading.push_back(request);
+        } else if peer.has_fast {
+            ctx.send(connection, Message::Reject(request));
         }
     }
 }

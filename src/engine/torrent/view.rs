@@ -81,7 +81,7 @@ impl Active {
         if self.buffers.values().any(PieceBuffer::is_out) {
             return Some(StallReason::DiskSlow);
         }
-        if missing > 0 && !self.peers.values().any(|peer| self.picker.is_interesting(&peer.has)) {
+        if missing > 0 && !self.peers.values().any(|peer| peer.wanted > 0) {
             return Some(StallReason::MissingPieces { pieces: missing, copies: self.copies_with_ours() });
         }
         let all_choke = self.peers.values().all(|peer| peer.peer_choking);

@@ -192,6 +192,7 @@ impl World {
         let Some(node) = node_in_run(&mut self.hosts, id, run) else { return };
         let Some(session) = &node.session else { return };
         session.check_invariants();
+        node.watch.on_settled(&node.disk);
         let due = session.poll_timeout().map(|(at, _)| at.max(now));
         if due != node.armed {
             node.armed = due;

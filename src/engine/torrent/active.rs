@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Context;
 use super::full_disk::FullDisk;
+use super::lost_files::LostFiles;
 use super::opening::Opening;
 use super::piece_buffer::PieceBuffer;
 use super::suggestions::Suggestions;
@@ -57,6 +58,8 @@ pub(super) struct Active {
     pub(super) is_crowded: bool,
     /// What waits for space on the disk, while there is none.
     pub(super) full_disk: Option<FullDisk>,
+    /// What can no longer be read, if there is any such thing.
+    pub(super) lost: Option<LostFiles>,
     /// How often there was no space since a piece was written last.
     pub(super) refusals: u32,
     pub(super) full_rng: Rng,
@@ -138,6 +141,7 @@ impl Active {
             seeds_met: BTreeSet::new(),
             is_crowded: false,
             full_disk: None,
+            lost: None,
             refusals: 0,
             full_rng: rng.fork("full disk"),
             totals,

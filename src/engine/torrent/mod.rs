@@ -10,6 +10,7 @@
 //! - `requests`: what each peer is asked for, `request_budget`: how much under a limit
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `full_disk`: what waits while there is no space
+//! - `lost_files`: what a seed can no longer read
 //! - `uploads`: who is served
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
@@ -22,6 +23,7 @@ mod active;
 mod conflict;
 mod discovery;
 mod full_disk;
+mod lost_files;
 mod members;
 mod opening;
 mod parting;
@@ -48,7 +50,7 @@ use super::settings::Settings;
 use super::snapshot::{Detail, Phase, TorrentSnapshot};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::Sha1Hash;
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, FileIndex};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -215,6 +217,22 @@ impl Torrent {
     ) {
         if let State::Active(active) = &mut self.state {
             active.on_uploaded(ctx, connection, blocks);
+        }
+    }
+
+    /// Blocks for a member cannot be read.
+    pub(super) fn on_upload_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+        file: FileIndex,
+        error: DiskError,
+    ) {
+        let State::Active(active) = &mut self.state else { return };
+        active.reject_unread(ctx, connection, blocks);
+        if let Err(error) = active.on_unreadable(ctx, file, error) {
+            self.fail(ctx, error);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use super::active::Active;
 use super::members::{Outcome, count_change};
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, PieceIndex};
 use crate::base::limit;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
@@ -94,7 +94,7 @@ impl Active {
     /// that no other peer has are kept for those whose turn it is: they pass them on, while all newcomers
     /// from one place would be sent the same few.
     pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let Some(peer) = self.peers.get(&connection) else { return };
         let is_newcomer = peer.has.count() < allowed_fast::PIECES as u32;
         let is_possible =
             peer.has_fast && peer.am_choking && !peer.wants_nothing() && self.super_seed.is_none();
@@ -105,11 +105,15 @@ impl Active {
         {
             return;
         }
-        let layout = &self.spec.layout;
+        let layout = self.spec.layout.clone();
         let info_hash = self.spec.info_hashes.wire();
         let set = allowed_fast::pieces(peer.address.ip(), info_hash, layout.piece_count());
-        for piece in set.into_iter().filter(|piece| !peer.has.has(*piece)) {
-            if self.picker.have().has(piece) && self.picker.availability(piece) > 0 {
+        let lacks = |piece: &PieceIndex| !peer.has.has(*piece);
+        let set: Vec<PieceIndex> =
+            set.into_iter().filter(lacks).filter(|piece| self.offers(*piece)).collect();
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        for piece in set {
+            if self.picker.availability(piece) > 0 {
                 peer.fast_offers.push((piece, FAST_OFFER_TIMES * layout.blocks_in(piece)));
                 peer.last_sent = ctx.now;
                 ctx.send(connection, Message::AllowedFast(piece));
@@ -126,8 +130,7 @@ impl Active {
     ) -> Outcome {
         let is_shown =
             self.super_seed.as_ref().is_none_or(|shown| shown.has_shown(connection, request.piece));
-        let is_possible =
-            self.spec.layout.contains(request) && self.picker.have().has(request.piece) && is_shown;
+        let is_possible = self.spec.layout.contains(request) && self.offers(request.piece) && is_shown;
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if !is_possible {
             peer.bad_requests += 1;

@@ -402,7 +402,7 @@ impl Torrent {
     /// What people see.
     pub(super) fn snapshot(&self, now: Instant, detail: Detail) -> TorrentSnapshot {
         match &self.state {
-            State::Opening(opening) => opening.snapshot(),
+            State::Opening(opening) => opening.snapshot(now),
             State::Active(active) => active.snapshot(now, detail),
             State::Ended(last) => (**last).clone(),
         }

@@ -370,7 +370,23 @@ fn super_seeding_by_one_who_lacks_something_is_said_to_be_none() {
     assert_eq!(other.btget.stderr().matches("is no first seed").count(), 1);
 }
 
-#[cfg(unix)]
+#[test]
+fn with_stop_when_all_a_seed_ends_at_the_last_of_its_goals() {
+    let setting = Setting::new(Payload::single("goals", 200_000, 16_384));
+    let goals = ["--seed-time", "1s", "--ratio", "1"];
+    let all = [&goals[..], &["--stop-when", "all"]].concat();
+    let mut patient = Seed::start(&setting.torrent, &setting.data(), &all);
+    patient.wait_until_said("done, all");
+    // Begun later, this one ends when the other has met the same goal.
+    let mut any = Seed::start(&setting.torrent, &setting.data(), &goals);
+    assert_eq!(any.btget.wait(LIMIT), Ok(()));
+    assert!(any.says("(--seed-time)") && !any.says("(--ratio)"), "{}", any.btget.stderr());
+    assert!(patient.btget.child.try_wait().expect("it was started").is_none(), "{}", patient.btget.stderr());
+    setting.download_from(&[&patient]);
+    assert_eq!(patient.btget.wait(LIMIT), Ok(()));
+    assert!(patient.says("(--seed-time)") && patient.says("(--ratio)"), "{}", patient.btget.stderr());
+}
+
 #[test]
 fn a_signal_before_the_goal_is_told_by_the_exit_code() {
     let setting = Setting::new(Payload::single("goal", 200_000, 16_384));

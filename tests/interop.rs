@@ -28,7 +28,7 @@ use harness::payload::Payload;
 use harness::program::Btget;
 use harness::scripted_peer::{Script, ScriptedPeer};
 use namespace::Namespace;
-use peer_process::{PeerProcess, find, find_if_any, find_libtorrent, not_here};
+use peer_process::{PeerProcess, find, find_libtorrent, find_rqbit, not_here};
 use seeding::{SeedFolder, download_all, loopback, payloads, wait_until_seeding, write_data};
 use tracker::Tracker;
 
@@ -90,7 +90,7 @@ fn rtorrent_seeds_each_torrent() {
 
 #[test]
 fn rqbit_seeds_each_torrent() {
-    let Some(program) = find_if_any("rqbit") else { return };
+    let Some(program) = find_rqbit() else { return };
     let folder = SeedFolder::with_all(None);
     let addresses: Vec<SocketAddr> = payloads().iter().map(|_| loopback()).collect();
     let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();

@@ -153,6 +153,9 @@ pub enum CloseReason {
     /// Silent since the network changed.
     #[error("lost when the network changed")]
     Lost,
+    /// It was told that we have something that can no longer be read, and there is no other way to take that back.
+    #[error("it was told of data that is lost")]
+    DataLost,
     /// Nothing to give and nothing to take on either side.
     #[error("nothing to trade")]
     NothingToTrade,

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::action::Direction;
-use super::disk_job::DiskResult;
+use super::disk_job::{DiskError, DiskResult};
 use super::order::Order;
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, FileIndex};
 use crate::wire::peer::Inbound;
 use crate::wire::peer::decoder::DecodeError;
 
@@ -83,6 +83,17 @@ pub enum Input {
         connection: ConnectionId,
         /// Which.
         blocks: Vec<BlockRequest>,
+    },
+    /// Blocks of an earlier [`Action::Upload`](super::action::Action::Upload) cannot be read, and will not leave.
+    UploadFailed {
+        /// To whom they were to go.
+        connection: ConnectionId,
+        /// Which.
+        blocks: Vec<BlockRequest>,
+        /// The file that is to blame.
+        file: FileIndex,
+        /// What is wrong with it.
+        error: Box<DiskError>,
     },
     /// Bytes of a connection that is not allowed everything
     /// ([`Action::Allow`](super::action::Action::Allow)) have moved.

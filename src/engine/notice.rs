@@ -50,6 +50,13 @@ pub enum Notice {
         /// What, in words.
         text: String,
     },
+    /// A file of a complete torrent can no longer be read: what is in it is not offered any more, the rest is.
+    FileLost {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// What is wrong with it.
+        error: DiskError,
+    },
     /// A piece did not hash to what it must and is fetched again.
     PieceFailed {
         /// Of which torrent.
@@ -122,6 +129,7 @@ impl Notice {
             Notice::Checked { .. }
             | Notice::Complete { .. }
             | Notice::Failed { .. }
+            | Notice::FileLost { .. }
             | Notice::Stopped { .. } => false,
             Notice::FileComplete { .. }
             | Notice::Warning { .. }

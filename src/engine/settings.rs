@@ -57,7 +57,7 @@ pub struct Settings {
     pub memory: u64,
     /// How many peers have a regular slot.
     pub slots: Slots,
-    /// Disk jobs that may be out for a check at once.
+    /// Disk jobs that may be out for a check at once: two for each worker keep all of them busy.
     pub check_jobs: usize,
     /// How long a peer may take for its handshake.
     pub handshake_timeout: Duration,

@@ -92,6 +92,8 @@ pub enum Phase {
         done: u32,
         /// Pieces in all.
         pieces: u32,
+        /// How fast, since it began.
+        rate: ByteRate,
     },
     /// Fetching pieces.
     Downloading,

@@ -50,6 +50,8 @@ const EVENT_BATCH: usize = 64;
 const LAST_STEPS: Duration = Duration::from_millis(250);
 /// How long the disk may take then to end what it is at.
 const DISK_END: Duration = Duration::from_millis(200);
+/// Checks that are out for each worker: the next one is there when one is done.
+const CHECKS_PER_WORKER: usize = 2;
 /// Files kept open at the most; fewer when the system allows fewer.
 const OPEN_FILES: u64 = 4096;
 
@@ -146,6 +148,7 @@ impl Client {
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let open_files = (disk::raise_file_limit() / 2).min(OPEN_FILES) as usize;
         let results = events.clone();
+        let check_jobs = CHECKS_PER_WORKER * cores.max(2);
         let disk = Arc::new(DiskPool::start(cores, open_files, move |result| {
             // The engine's thread is gone only when no result matters any more.
             let _ = results.send(Event::from(result));
@@ -155,7 +158,7 @@ impl Client {
         }
         let http = HttpWorker::start()?;
         let families = Families { v4: settings.listen.v4, v6: settings.listen.v6 };
-        let engine = Settings { listen_port: port, families, ..settings.engine };
+        let engine = Settings { listen_port: port, families, check_jobs, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
         let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());
         let end = notices::End(notices.clone());

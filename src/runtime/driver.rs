@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 
 use super::clock::Clock;
-use super::disk::DiskPool;
+use super::disk::{DiskPool, ReadFailure};
 use super::http::HttpWorker;
 use super::net::buffers::BufferPool;
 use super::net::connection::{Connection, Peer, Scratch};
@@ -28,7 +28,7 @@ use super::notices::Teller;
 use crate::base::index::BlockRequest;
 use crate::base::time::Instant;
 use crate::engine::action::{Action, CloseReason};
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult};
+use crate::engine::disk_job::{DiskJob, DiskResult};
 use crate::engine::input::{
     ConnectionId, DialId, FetchId, HttpAnswer, HttpFailure, Input, Origin, Transport,
 };
@@ -53,7 +53,7 @@ pub(crate) enum Event {
     /// For the session.
     Input(Input),
     /// Blocks were read for a peer.
-    UploadRead(ConnectionId, TorrentId, Vec<BlockRequest>, Result<Vec<u8>, DiskError>),
+    UploadRead(ConnectionId, TorrentId, Vec<BlockRequest>, Result<Vec<u8>, ReadFailure>),
     /// Somebody wants to see the session.
     Snapshot(Detail, oneshot::Sender<SessionSnapshot>),
     /// Somebody wants to see one torrent.
@@ -242,17 +242,21 @@ impl Handle {
         &self,
         connection: ConnectionId,
         torrent: TorrentId,
-        blocks: &[BlockRequest],
-        result: Result<Vec<u8>, DiskError>,
+        blocks: Vec<BlockRequest>,
+        result: Result<Vec<u8>, ReadFailure>,
     ) {
-        let row = self.outside.uploads.on_read(connection, torrent, blocks, result);
+        let row = self.outside.uploads.on_read(connection, torrent, &blocks, result);
         let Some(peer) = self.peer(connection) else { return };
         match row {
             Ok(row) => {
-                peer.outbox.borrow_mut().push_batch(blocks, row);
+                peer.outbox.borrow_mut().push_batch(&blocks, row);
                 peer.wake();
             }
-            Err(error) => peer.close_unreadable(&error),
+            Err(ReadFailure { file: Some(file), error }) => {
+                peer.outbox.borrow_mut().drop_batch();
+                self.turn(Input::UploadFailed { connection, blocks, file, error: Box::new(error) });
+            }
+            Err(ReadFailure { file: None, error }) => peer.close_unreadable(&error),
         }
     }
 
@@ -261,7 +265,7 @@ impl Handle {
         match event {
             Event::Input(input) => self.turn(input),
             Event::UploadRead(connection, torrent, blocks, result) => {
-                self.on_upload_read(connection, torrent, &blocks, result);
+                self.on_upload_read(connection, torrent, blocks, result);
             }
             Event::Snapshot(detail, answer) => {
                 let driver = self.driver.borrow();

@@ -126,3 +126,15 @@ pub(crate) fn rqbit(program: &Path, folder: &SeedFolder, ports: &[u16]) -> Vec<P
     };
     folder.torrents().iter().zip(ports).map(one).collect()
 }
+
+/// One process without torrents, that answers other programs at `api`.
+pub(crate) fn rqbit_server(program: &Path, work: &Path, api: SocketAddr) -> PeerProcess {
+    let mut command: Vec<OsString> = vec![program.into()];
+    let flags = ["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward", "--disable-trackers"];
+    command.extend(flags.map(OsString::from));
+    command
+        .extend(["--listen-ip", "127.0.0.1", "--http-api-listen-addr", &api.to_string()].map(OsString::from));
+    command.extend(["server", "start", "--disable-persistence"].map(OsString::from));
+    command.push(work.join("out").into());
+    PeerProcess::start(work, &command)
+}

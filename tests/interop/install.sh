@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs the clients that tests/interop.rs drives: Debian's aria2, Transmission, qBittorrent and rTorrent,
-# and libtorrent's Python binding in a virtual environment. For Debian and its kin, as root; safe to run again.
+# Installs the clients that tests/interop.rs drives: Debian's aria2, Transmission, qBittorrent, rTorrent and mktorrent,
+# libtorrent's Python binding in a virtual environment, and rqbit, which cargo builds (some minutes, the first time).
+# For Debian and its kin, as root; safe to run again.
 #
-# BTGET_INTEROP_HOME says where the virtual environment goes (default: target/interop beside Cargo.toml).
+# BTGET_INTEROP_HOME says where the last two go (default: target/interop beside Cargo.toml).
 set -euo pipefail
 
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 home=${BTGET_INTEROP_HOME:-$repository/target/interop}
-packages=(aria2 transmission-cli qbittorrent-nox rtorrent iproute2 python3-venv)
+packages=(aria2 transmission-cli qbittorrent-nox rtorrent mktorrent iproute2 python3-venv)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -28,5 +29,11 @@ fi
 "$home/bin/python" -c 'import libtorrent' 2>/dev/null ||
   "$home/bin/python" -m pip install --quiet --disable-pip-version-check 'libtorrent==2.1.1'
 
+# Not optimized: that would take three times as long, and its speed is of no interest here.
+[ -x "$home/bin/rqbit" ] || CARGO_TARGET_DIR="$home/rqbit" cargo install --quiet --locked --debug \
+  --no-default-features --features rust-tls rqbit --version 9.1.0 --root "$home"
+rm -rf "$home/rqbit"
+
 echo "libtorrent       $("$home/bin/python" -c 'import libtorrent; print(libtorrent.__version__)')"
-dpkg-query -W -f '${Package;-16} ${Version}\n' aria2 transmission-cli qbittorrent-nox rtorrent
+dpkg-query -W -f '${Package;-16} ${Version}\n' aria2 transmission-cli qbittorrent-nox rtorrent mktorrent
+"$home/bin/rqbit" --version

@@ -1,13 +1,18 @@
 //! Torrents that we make, read by others, and theirs verified by us.
 
 use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use btget::metainfo::Metainfo;
 
+use crate::clients;
 use crate::harness::payload::Payload;
-use crate::peer_process::{find, find_if_any, find_libtorrent};
+use crate::peer_process::{find, find_libtorrent, find_rqbit};
+use crate::seeding::loopback;
 
 /// A folder with a tree that others have opinions about, and our torrent of it.
 struct Made {
@@ -116,18 +121,40 @@ fn aria2_reads_what_we_make() {
 
 #[test]
 fn rqbit_reads_what_we_make() {
-    let Some(program) = find_if_any("rqbit") else { return };
+    let Some(program) = find_rqbit() else { return };
     let made = Made::new();
-    let out = made.path("out");
-    let flags = ["--disable-dht-persistence", "--disable-dht", "download", "--list", "-o"];
-    let words = [&flags[..], &[out.to_str().expect("a name of ours"), "tree.torrent"]].concat();
-    let output = made.run(&program, &words);
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(said.contains("300,000") || said.contains("big"), "{said}");
+    // Only its interface for other programs tells the hash.
+    let api = loopback();
+    let work = made.path("rqbit");
+    fs::create_dir(&work).expect("the test's folder takes a folder");
+    let rqbit = clients::rqbit_server(&program, &work, api);
+    let torrent = fs::read(made.path("tree.torrent")).expect("it was made");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let said = loop {
+        match post(api, "/torrents?list_only=true", &torrent) {
+            Ok(answer) => break answer,
+            Err(error) => assert!(Instant::now() < deadline, "{error}: {}", rqbit.last_words()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(said.contains(&made.hash) && said.contains("300000"), "{said}");
+}
+
+fn post(server: SocketAddr, path: &str, body: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(text(&answer))
 }
 
 #[test]
 fn we_verify_what_mktorrent_makes() {
-    let Some(program) = find_if_any("mktorrent") else { return };
+    let Some(program) = find("mktorrent") else { return };
     Made::new().assert_verified(5, &program, &["-l", "15", "-o", "theirs.torrent", "tree"]);
 }

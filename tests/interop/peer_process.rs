@@ -58,12 +58,14 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     on_path(program).or_else(|| not_here(&format!("no {program} on the PATH; {INSTALL}")))
 }
 
-/// As [`find`], for a program that install.sh does not install: nobody requires it.
-pub(crate) fn find_if_any(program: &str) -> Option<PathBuf> {
-    on_path(program).filter(|_| !is_set_to("off")).or_else(|| {
-        say_not_run(&format!("no {program} on the PATH, which is optional"));
-        None
-    })
+/// As [`find`], for rqbit: on the PATH, or where install.sh puts it.
+pub(crate) fn find_rqbit() -> Option<PathBuf> {
+    if is_set_to("off") {
+        return not_here("BTGET_INTEROP=off");
+    }
+    let built = home().join("bin/rqbit");
+    let found = on_path("rqbit").or_else(|| built.is_file().then_some(built));
+    found.or_else(|| not_here(&format!("no rqbit on the PATH or in {}; {INSTALL}", home().display())))
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
@@ -76,14 +78,18 @@ pub(crate) fn find_libtorrent() -> Option<PathBuf> {
     if is_set_to("off") {
         return not_here("BTGET_INTEROP=off");
     }
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop");
-    let home = std::env::var_os("BTGET_INTEROP_HOME").map_or(default, PathBuf::from);
-    let python = home.join("bin/python");
+    let python = home().join("bin/python");
     let imports = Command::new(&python).args(["-c", "import libtorrent"]).output();
     match imports {
         Ok(output) if output.status.success() => Some(python),
-        _ => not_here(&format!("no libtorrent for Python in {}; {INSTALL}", home.display())),
+        _ => not_here(&format!("no libtorrent for Python in {}; {INSTALL}", home().display())),
     }
+}
+
+/// Where install.sh puts what is not the system's.
+fn home() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop");
+    std::env::var_os("BTGET_INTEROP_HOME").map_or(default, PathBuf::from)
 }
 
 const INSTALL: &str = "tests/interop/install.sh installs it";
@@ -91,15 +97,11 @@ const INSTALL: &str = "tests/interop/install.sh installs it";
 /// Says why the running test does not run; fails it if everything is required to be there.
 pub(crate) fn not_here<T>(why: &str) -> Option<T> {
     assert!(!is_set_to("require"), "did NOT run: {why}");
-    say_not_run(why);
-    None
-}
-
-fn say_not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // Not through print macros, whose output a passing test keeps to itself.
     let _ =
         std::io::Write::write_all(&mut std::io::stderr(), format!("{test} did NOT run: {why}\n").as_bytes());
+    None
 }
 
 fn is_set_to(value: &str) -> bool {

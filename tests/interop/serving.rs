@@ -9,7 +9,7 @@ use crate::clients;
 use crate::harness::payload::Payload;
 use crate::harness::program::Btget;
 use crate::namespace::Namespace;
-use crate::peer_process::{PeerProcess, find, find_if_any, find_libtorrent, not_here};
+use crate::peer_process::{PeerProcess, find, find_libtorrent, find_rqbit, not_here};
 use crate::seeding::{SeedFolder, loopback, wait_until_answering, wait_until_seeding};
 use crate::tracker::Tracker;
 
@@ -74,11 +74,20 @@ fn v4(address: SocketAddr) -> SocketAddrV4 {
 
 #[test]
 fn one_btget_is_the_only_seed_of_all_clients_at_once() {
+    assert_all_are_served(&[]);
+}
+
+#[test]
+fn all_clients_finish_with_a_seed_that_serves_two_at_a_time_and_chokes_the_others() {
+    assert_all_are_served(&["--slots", "1"]);
+}
+
+fn assert_all_are_served(flags: &[&str]) {
     let payload = payload();
     let seed = loopback();
     let port = seed.port().to_string();
     let work = folder();
-    let btget = btget(&work, &payload, |_| true, &["-p", &port]);
+    let btget = btget(&work, &payload, |_| true, &[&["-p", &port], flags].concat());
     if let Err(what) = wait_until_seeding(seed, &payload) {
         panic!("{what}:\n{}", btget.stderr());
     }
@@ -102,7 +111,7 @@ fn one_btget_is_the_only_seed_of_all_clients_at_once() {
             vec![clients::qbittorrent(&program, folder, loopback().port(), loopback().port())]
         }));
     }
-    if let Some(program) = find_if_any("rqbit") {
+    if let Some(program) = find_rqbit() {
         takers.push(Taker::new("rqbit", empty(), |folder| {
             clients::rqbit(&program, folder, &[loopback().port()])
         }));
@@ -170,7 +179,7 @@ fn qbittorrent_and_btget_complete_each_other() {
 
 #[test]
 fn rqbit_and_btget_complete_each_other() {
-    let Some(program) = find_if_any("rqbit") else { return };
+    let Some(program) = find_rqbit() else { return };
     let address = loopback();
     assert_halves_become_whole("rqbit", address, |folder| {
         clients::rqbit(&program, folder, &[address.port()])

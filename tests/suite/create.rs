@@ -305,6 +305,7 @@ fn verify_names_what_is_wrong_with_its_bytes() {
     let report = json(dir, &["verify", "t.torrent", "--json"], 32);
     assert_eq!((&report["complete"], &report["pieces_right"]), (&false.into(), &9.into()));
     assert_eq!(report["files"][1]["status"], "bad");
+    assert!(report["info_hash"].is_string() && report["info_hash_v2"].is_null());
     let bad = serde_json::json!([{ "offset": 0, "length": 32768 }, { "offset": 49152, "length": 16384 }]);
     assert_eq!(report["files"][1]["bad"], bad);
     assert_eq!(report["files"][3]["status"], "missing");

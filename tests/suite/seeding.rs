@@ -216,6 +216,72 @@ fn a_file_of_somebody_elses_beside_the_torrent_is_never_touched() {
 }
 
 #[test]
+fn a_seed_whose_file_is_gone_names_it_and_gives_what_is_left() {
+    let setting = Setting::new(tree());
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
+    seed.wait_until_said("done, all");
+    assert_eq!(ask_for(&seed, &setting.payload, 0), (vec![0b1111_1100], true));
+    cut(&setting.data().join("tree/a"));
+    assert!(!ask_for(&seed, &setting.payload, 0).1, "half of the block is gone");
+    for _ in 0..2 {
+        assert_eq!(ask_for(&seed, &setting.payload, 5), (vec![0b0000_0100], true), "the rest is there");
+    }
+    assert_eq!(seed.stop("-INT"), Some(17), "{}", seed.btget.stderr());
+    let stderr = seed.btget.stderr();
+    let complaints =
+        stderr.lines().filter(|line| line.contains("tree/a: it is missing or has become shorter"));
+    assert_eq!(complaints.count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_seed_that_has_nothing_left_to_give_ends_and_names_the_file() {
+    let setting = Setting::new(Payload::single("short", 200_000, 16_384));
+    let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
+    seed.wait_until_said("done, all");
+    cut(&setting.data().join("short"));
+    assert!(!ask_for(&seed, &setting.payload, 3).1);
+    let ended = seed.btget.wait(LIMIT).expect_err("there is nothing to seed");
+    assert!(ended.contains("exit status: 17") && ended.contains("data/short: it is missing"), "{ended}");
+}
+
+/// Leaves 1000 bytes of a file.
+fn cut(path: &Path) {
+    let file = fs::File::options().write(true).open(path).expect("it is there");
+    file.set_len(1000).expect("it can be cut");
+}
+
+/// Asks for the first block of a piece: what the seed says it has, and whether the block came before the end.
+fn ask_for(seed: &Seed, payload: &Payload, piece: u32) -> (Vec<u8>, bool) {
+    let mut stream = TcpStream::connect(seed.address).expect("it listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("a time is good");
+    let mut says = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
+    says.extend(payload.info_hash());
+    says.extend(b"-XX0000-asks-for-one");
+    says.extend([0, 0, 0, 1, 2]);
+    stream.write_all(&says).expect("it reads");
+    stream.read_exact(&mut [0; 68]).expect("it answers");
+    let mut has = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        if stream.read_exact(&mut length).is_err() {
+            return (has, false);
+        }
+        let mut message = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut message).expect("messages are whole");
+        match message.first() {
+            Some(5) => has = message[1..].to_vec(),
+            Some(1) => {
+                let mut request = vec![0, 0, 0, 13, 6];
+                [piece, 0, 16_384].iter().for_each(|number: &u32| request.extend(number.to_be_bytes()));
+                stream.write_all(&request).expect("it reads");
+            }
+            Some(7) => return (has, true),
+            _ => {}
+        }
+    }
+}
+
+#[test]
 fn a_seed_that_lacks_something_fetches_it_first() {
     let setting = Setting::new(tree());
     let mut seed = Seed::start(&setting.torrent, &setting.data(), &["--seed"]);
@@ -304,7 +370,23 @@ fn super_seeding_by_one_who_lacks_something_is_said_to_be_none() {
     assert_eq!(other.btget.stderr().matches("is no first seed").count(), 1);
 }
 
-#[cfg(unix)]
+#[test]
+fn with_stop_when_all_a_seed_ends_at_the_last_of_its_goals() {
+    let setting = Setting::new(Payload::single("goals", 200_000, 16_384));
+    let goals = ["--seed-time", "1s", "--ratio", "1"];
+    let all = [&goals[..], &["--stop-when", "all"]].concat();
+    let mut patient = Seed::start(&setting.torrent, &setting.data(), &all);
+    patient.wait_until_said("done, all");
+    // Begun later, this one ends when the other has met the same goal.
+    let mut any = Seed::start(&setting.torrent, &setting.data(), &goals);
+    assert_eq!(any.btget.wait(LIMIT), Ok(()));
+    assert!(any.says("(--seed-time)") && !any.says("(--ratio)"), "{}", any.btget.stderr());
+    assert!(patient.btget.child.try_wait().expect("it was started").is_none(), "{}", patient.btget.stderr());
+    setting.download_from(&[&patient]);
+    assert_eq!(patient.btget.wait(LIMIT), Ok(()));
+    assert!(patient.says("(--seed-time)") && patient.says("(--ratio)"), "{}", patient.btget.stderr());
+}
+
 #[test]
 fn a_signal_before_the_goal_is_told_by_the_exit_code() {
     let setting = Setting::new(Payload::single("goal", 200_000, 16_384));

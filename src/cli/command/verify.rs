@@ -117,6 +117,7 @@ fn locate(metainfo: &Metainfo, places: Vec<Place>) -> Result<(Place, Located), C
 struct Report {
     name: String,
     info_hash: Option<String>,
+    info_hash_v2: Option<String>,
     /// Where the files were looked for.
     dir: String,
     complete: bool,
@@ -201,6 +202,7 @@ impl Report {
         Report {
             name: metainfo.name.clone(),
             info_hash: metainfo.info_hashes.v1.map(|hash| hash.to_string()),
+            info_hash_v2: metainfo.info_hashes.v2.map(|hash| hash.to_string()),
             dir: place.dir.to_string_lossy().into_owned(),
             complete: files.iter().all(|file| file.status == Status::Ok),
             num_pieces: metainfo.layout.piece_count(),

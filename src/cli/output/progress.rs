@@ -209,7 +209,7 @@ fn with_bar(screen: &Screen, status: &StatusLine, torrent: &TorrentSnapshot, wid
     let paint = if torrent.waiting.is_some() { Paint::Yellow } else { Paint::Bold };
     let share = match torrent.phase {
         Phase::Downloading => Some(fraction(torrent.verified.saturating_add(torrent.partial), torrent.total)),
-        Phase::Checking { done, pieces } => Some(fraction(u64::from(done), u64::from(pieces))),
+        Phase::Checking { done, pieces, .. } => Some(fraction(u64::from(done), u64::from(pieces))),
         _ => None,
     };
     drawn(screen, status, paint, share, width)

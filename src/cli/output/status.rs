@@ -46,10 +46,7 @@ impl StatusLine {
             Phase::Opening => return StatusLine::word(name, "opening"),
             Phase::Failed => return StatusLine::word(name, "failed"),
             Phase::Stopped => return StatusLine::word(name, "stopped"),
-            Phase::Checking { done, pieces } => {
-                let percent = u64::from(done) * 100 / u64::from(pieces.max(1));
-                return StatusLine::word(name, &format!("checking {percent} %"));
-            }
+            Phase::Checking { done, pieces, rate } => checking(done, pieces, rate, torrent.eta),
             Phase::Seeding => seeding(torrent),
             Phase::Downloading => downloading(torrent),
         };
@@ -138,6 +135,16 @@ fn downloading(torrent: &TorrentSnapshot) -> Vec<Part> {
     parts
 }
 
+fn checking(done: u32, pieces: u32, rate: ByteRate, eta: Option<Duration>) -> Vec<Part> {
+    let percent = u64::from(done) * 100 / u64::from(pieces.max(1));
+    let mut parts = vec![part(format!("checking {percent} %"), 0, 2)];
+    if rate.0 > 0 {
+        parts.push(part(format::rate(rate), 2, 2));
+        parts.extend(eta.map(|eta| part(format!("ETA {}", format::clock(eta)), 1, 2)));
+    }
+    parts
+}
+
 fn seeding(torrent: &TorrentSnapshot) -> Vec<Part> {
     vec![
         part("seeding".to_owned(), 0, 2),
@@ -215,8 +222,9 @@ pub(crate) mod tests {
     #[test]
     fn states_are_told_in_words() {
         let line = |torrent: &TorrentSnapshot| StatusLine::new("x", torrent).full();
-        assert_eq!(line(&snapshot(Phase::Checking { done: 37, pieces: 100 })), "x  checking 37 %");
-        assert_eq!(line(&snapshot(Phase::Checking { done: 0, pieces: 0 })), "x  checking 0 %");
+        let checking = |done, pieces, rate| snapshot(Phase::Checking { done, pieces, rate: ByteRate(rate) });
+        assert_eq!(line(&checking(37, 100, 1 << 30)), "x  checking 37 %  1.0 GiB/s  ETA 0:19");
+        assert_eq!(line(&checking(0, 0, 0)), "x  checking 0 %");
         assert!(line(&snapshot(Phase::Seeding)).starts_with("x  seeding  ↑ 1.2 MiB/s"));
         let mut waiting = snapshot(Phase::Downloading);
         waiting.waiting = Some(StallReason::MissingPieces { pieces: 12, copies: 0.97 });

@@ -114,6 +114,13 @@ impl Session {
                     });
                 }
             }
+            Input::UploadFailed { connection, blocks, file, error } => {
+                if let Some(torrent) = self.connections.member_of(connection) {
+                    self.with_torrent(now, torrent, |torrent, ctx| {
+                        torrent.on_upload_failed(ctx, connection, &blocks, file, *error);
+                    });
+                }
+            }
             Input::Moved { connection, direction, bytes } => {
                 self.bandwidth.on_moved(now, connection, direction, bytes);
                 self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());

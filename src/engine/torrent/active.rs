@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Context;
 use super::fast_offers::FastTakers;
 use super::full_disk::FullDisk;
+use super::lost_files::LostFiles;
 use super::news::News;
 use super::opening::Opening;
 use super::parting::PartingGate;
@@ -58,6 +59,8 @@ pub(super) struct Active {
     pub(super) is_crowded: bool,
     /// What waits for space on the disk, while there is none.
     pub(super) full_disk: Option<FullDisk>,
+    /// What can no longer be read, if there is any such thing.
+    pub(super) lost: Option<LostFiles>,
     /// How often there was no space since a piece was written last.
     pub(super) refusals: u32,
     pub(super) full_rng: Rng,
@@ -139,6 +142,7 @@ impl Active {
             seeds_met: BTreeSet::new(),
             is_crowded: false,
             full_disk: None,
+            lost: None,
             refusals: 0,
             full_rng: rng.fork("full disk"),
             totals,
@@ -245,7 +249,7 @@ impl Active {
             && (self.failure.is_some() || !self.buffers.values().any(PieceBuffer::is_out))
     }
 
-    fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
+    pub(super) fn close_all(&mut self, ctx: &mut Context<'_>, reason: CloseReason) {
         let all: Vec<ConnectionId> = self.peers.keys().copied().collect();
         for connection in all {
             self.leave(ctx, connection, reason);

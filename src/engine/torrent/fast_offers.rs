@@ -49,17 +49,19 @@ impl Active {
     /// Offers a few pieces to a newcomer that has to wait. Pieces that no other peer has are kept for those whose
     /// turn it is: they pass them on, while all newcomers from one place would be sent the same few.
     pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let Some(peer) = self.peers.get(&connection) else { return };
         if !is_newcomer(peer) || self.super_seed.is_some() || ctx.settings.slots == Slots::Fixed(0) {
             return;
         }
         let layout = &self.spec.layout;
         let ip = peer.address.ip();
         let mut left = self.fast_takers.left(ip, layout.piece_length());
-        let set = allowed_fast::pieces(ip, self.spec.info_hashes.wire(), layout.piece_count());
+        let mut set = allowed_fast::pieces(ip, self.spec.info_hashes.wire(), layout.piece_count());
+        set.retain(|piece| self.offers(*piece) && self.picker.availability(*piece) > 0);
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
         for piece in set.into_iter().filter(|piece| !peer.has.has(*piece)) {
             let length = u64::from(layout.piece_len(piece));
-            if length <= left && self.picker.have().has(piece) && self.picker.availability(piece) > 0 {
+            if length <= left {
                 left -= length;
                 peer.fast_offers.push(piece);
                 peer.last_sent = ctx.now;

@@ -98,7 +98,7 @@ impl Active {
             let payload = told.encode().into_boxed_slice();
             ctx.send(connection, Message::Extended { id: 0, payload });
         }
-        let have = self.have();
+        let have = self.offered();
         match (peer.has_fast, have.is_empty() || self.super_seed.is_some(), have.is_full()) {
             (true, true, _) => ctx.send(connection, Message::HaveNone),
             (true, false, true) => ctx.send(connection, Message::HaveAll),

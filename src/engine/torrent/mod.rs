@@ -11,6 +11,7 @@
 //! - `pieces`: blocks go to disk and come back as pieces
 //! - `news`: peers are told of pieces that became ours
 //! - `full_disk`: what waits while there is no space
+//! - `lost_files`: what a seed can no longer read
 //! - `uploads`: who is served, `fast_offers`: what those get who are not
 //! - `suggestions`: which pieces a seed would rather send, `super_seed`: which alone it shows, if asked to
 //! - `discovery`: trackers and dials
@@ -24,6 +25,7 @@ mod conflict;
 mod discovery;
 mod fast_offers;
 mod full_disk;
+mod lost_files;
 mod members;
 mod news;
 mod opening;
@@ -51,7 +53,7 @@ use super::settings::Settings;
 use super::snapshot::{Detail, Phase, TorrentSnapshot};
 use crate::base::bitfield::Bitfield;
 use crate::base::hash::Sha1Hash;
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, FileIndex};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -234,6 +236,22 @@ impl Torrent {
         }
     }
 
+    /// Blocks for a member cannot be read.
+    pub(super) fn on_upload_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+        file: FileIndex,
+        error: DiskError,
+    ) {
+        let State::Active(active) = &mut self.state else { return };
+        active.reject_unread(ctx, connection, blocks);
+        if let Err(error) = active.on_unreadable(ctx, file, error) {
+            self.fail(ctx, error);
+        }
+    }
+
     /// A member is gone, for this reason in words.
     pub(super) fn on_closed(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: String) {
         if let State::Active(active) = &mut self.state {
@@ -401,7 +419,7 @@ impl Torrent {
     /// What people see.
     pub(super) fn snapshot(&self, now: Instant, detail: Detail) -> TorrentSnapshot {
         match &self.state {
-            State::Opening(opening) => opening.snapshot(),
+            State::Opening(opening) => opening.snapshot(now),
             State::Active(active) => active.snapshot(now, detail),
             State::Ended(last) => (**last).clone(),
         }

@@ -1,7 +1,7 @@
 //! From nothing known to ready: look at what is on disk, then check it.
 //!
-//! Checking is cut into jobs of about 16 MiB, a few of them out at a time, so that it can be watched and
-//! stopped. Without data there is nothing to check, and of what an earlier run wrote down only what is
+//! Checking is cut into jobs of about 16 MiB, and of 16 pieces at least, which are hashed side by side. A few of them
+//! are out at a time, so that it can be watched and stopped. Without data there is nothing to check, and of what an earlier run wrote down only what is
 //! unsure. Data that nothing has shown to be the torrent's is the last question, and `conflict` the answer.
 
 use std::net::SocketAddr;
@@ -12,13 +12,17 @@ use crate::base::bitfield::Bitfield;
 use crate::base::index::PieceIndex;
 use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
+use crate::base::time::Instant;
 use crate::engine::action::Action;
 use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, Traffic};
 use crate::engine::order::{TorrentId, TorrentSpec};
 use crate::engine::snapshot::{Phase, TorrentSnapshot};
+use crate::hashing;
 
-/// Bytes that one job checks, at least a piece.
+/// Bytes that one job checks, at least.
 const CHECK_BYTES: u64 = 16 * 1024 * 1024;
+/// Pieces that one job checks, at least: as many as the widest kernel hashes side by side.
+const CHECK_PIECES: u32 = hashing::MAX_LANES as u32;
 
 /// What comes next.
 pub(super) enum Step {
@@ -54,6 +58,8 @@ pub(super) struct Opening {
     next: u32,
     /// Pieces looked at.
     done: u32,
+    /// When the check began.
+    since: Instant,
     jobs_out: usize,
 }
 
@@ -74,6 +80,7 @@ impl Opening {
             to_check: 0,
             next: 0,
             done: 0,
+            since: Instant::ZERO,
             jobs_out: 0,
         }
     }
@@ -122,14 +129,14 @@ impl Opening {
             }
             DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return Step::Ready,
             DiskResult::Opened { result: Ok(Existing::Something), .. } => {
-                self.begin_check(Bitfield::full(self.spec.layout.piece_count()));
+                self.begin_check(ctx.now, Bitfield::full(self.spec.layout.piece_count()));
             }
             DiskResult::Opened { result: Ok(Existing::Known(known)), .. } => {
                 self.have = known.have;
                 self.verified = self.have.iter().map(|piece| self.spec.payload_of(piece)).sum();
                 self.written = known.written;
                 self.earlier = known.traffic;
-                self.begin_check(known.unsure);
+                self.begin_check(ctx.now, known.unsure);
             }
             DiskResult::Checked { pieces, result: Ok(good), .. } => {
                 self.jobs_out -= 1;
@@ -170,7 +177,8 @@ impl Opening {
         (self.to_check, self.next, self.done) = (0, 0, 0);
     }
 
-    fn begin_check(&mut self, unsure: Bitfield) {
+    fn begin_check(&mut self, now: Instant, unsure: Bitfield) {
+        self.since = now;
         self.is_checking = true;
         self.to_check = unsure.count();
         self.unsure = unsure;
@@ -178,6 +186,7 @@ impl Opening {
 
     fn order_checks(&mut self, ctx: &mut Context<'_>) {
         let step = CHECK_BYTES.div_ceil(u64::from(self.spec.layout.piece_length())) as u32;
+        let step = step.max(CHECK_PIECES);
         while self.jobs_out < ctx.settings.check_jobs.max(1) {
             let pieces = self.spec.layout.piece_count();
             let is_unsure = |piece: &u32| self.unsure.has(PieceIndex(*piece));
@@ -193,13 +202,16 @@ impl Opening {
         }
     }
 
-    pub(super) fn snapshot(&self) -> TorrentSnapshot {
+    pub(super) fn snapshot(&self, now: Instant) -> TorrentSnapshot {
         let pieces = self.spec.layout.piece_count();
-        let phase = if self.is_checking {
-            Phase::Checking { done: self.done, pieces: self.to_check }
-        } else {
-            Phase::Opening
-        };
+        let (mut phase, mut eta) = (Phase::Opening, None);
+        if self.is_checking {
+            let bytes = |pieces: u32| u64::from(pieces) * u64::from(self.spec.layout.piece_length());
+            let time = now.since(self.since).as_secs_f64().max(0.001);
+            let rate = ByteRate((bytes(self.done) as f64 / time) as u64);
+            phase = Phase::Checking { done: self.done, pieces: self.to_check, rate };
+            eta = rate.time_for(bytes(self.to_check.saturating_sub(self.done)));
+        }
         TorrentSnapshot {
             torrent: self.id,
             phase,
@@ -219,7 +231,7 @@ impl Opening {
             known_peers: self.peers.len(),
             swarm_seeds: 0,
             copies: 0.0,
-            eta: None,
+            eta,
             waiting: None,
             peer_list: Vec::new(),
         }

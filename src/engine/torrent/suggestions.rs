@@ -56,7 +56,8 @@ impl Suggestions {
 impl Active {
     /// Suggests pieces to a peer that is served, until it has enough of them ahead.
     pub(super) fn suggest(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
-        if !self.is_complete() || self.super_seed.is_some() {
+        // What is lost would be suggested too.
+        if !self.is_complete() || self.super_seed.is_some() || self.lost.is_some() {
             return;
         }
         let Some(peer) = self.peers.get_mut(&connection).filter(|peer| peer.has_fast) else { return };

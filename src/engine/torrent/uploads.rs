@@ -90,8 +90,7 @@ impl Active {
     ) -> Outcome {
         let is_shown =
             self.super_seed.as_ref().is_none_or(|shown| shown.has_shown(connection, request.piece));
-        let is_possible =
-            self.spec.layout.contains(request) && self.picker.have().has(request.piece) && is_shown;
+        let is_possible = self.spec.layout.contains(request) && self.offers(request.piece) && is_shown;
         if self.peers.get(&connection).is_some_and(|peer| peer.cancelled.contains(&request)) {
             // What was taken back before was another one.
             self.settle_cancels(ctx, connection);

@@ -28,7 +28,7 @@ impl Active {
             total: self.totals.payload,
             verified: self.totals.verified,
             pieces: self.have().len(),
-            have: self.have().count(),
+            have: self.offered().count(),
             partial,
             downloaded: self.totals.downloaded,
             uploaded: self.totals.uploaded,

@@ -40,5 +40,5 @@ pub use storage::Storage;
 pub(super) use storage::next_data;
 pub(super) use target::part_paths;
 pub use target::{Allocate, FileSpec, OnConflict, Target};
-pub use upload::Reader;
+pub use upload::{ReadFailure, Reader};
 pub use workers::{DiskPool, UploadDone};

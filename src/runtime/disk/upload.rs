@@ -1,12 +1,22 @@
 //! Payload for peers: read so that it can be sent as it lies in memory.
 
+use std::io;
 use std::sync::Arc;
 
 use super::storage::Payload;
 use super::transfer::Read;
-use crate::base::index::BlockRequest;
+use crate::base::index::{BlockRequest, FileIndex};
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
 use crate::wire::peer::message::PIECE_HEADER;
+
+/// Why blocks could not be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadFailure {
+    /// The file that is to blame, if one is.
+    pub file: Option<FileIndex>,
+    /// What went wrong with it.
+    pub error: DiskError,
+}
 
 /// Reads one torrent's payload. Does not know what is verified: whoever asks does.
 #[derive(Debug)]
@@ -27,24 +37,41 @@ impl Reader {
     /// Makes the front of `buffer` a row of blocks, each after a gap of [`PIECE_HEADER`] bytes for its
     /// message's header. Neighbours in the payload are read together. Waits for the disk. What the gaps hold is
     /// left as it is, and a longer buffer keeps its length: clearing it anew would be one more pass.
-    pub fn read_blocks(&self, requests: &[BlockRequest], buffer: &mut Vec<u8>) -> Result<(), DiskError> {
-        match self.read_rows(requests, buffer, |start, parts| self.payload.read(start, parts))? {
-            Read::Done => Ok(()),
-            Read::Absent | Read::NotCached => Err(self.refusal(NOT_THERE)),
-        }
+    pub fn read_blocks(&self, requests: &[BlockRequest], buffer: &mut Vec<u8>) -> Result<(), ReadFailure> {
+        let mut read = || {
+            let read = self.read_rows(requests, buffer, |start, parts| self.payload.read(start, parts));
+            read.and_then(|read| if read.is_done() { Ok(()) } else { Err(self.refusal(NOT_THERE)) })
+        };
+        // If no file is to blame any more, it may have been for a moment only.
+        read().or_else(|_| match self.culprit(requests) {
+            Some(failure) => Err(failure),
+            None => read().map_err(|error| ReadFailure { file: None, error }),
+        })
     }
 
-    /// The same, but without waiting: `false` when some of it is not in memory, or that can't be told.
-    pub fn read_blocks_cached(
-        &self,
-        requests: &[BlockRequest],
-        buffer: &mut Vec<u8>,
-    ) -> Result<bool, DiskError> {
-        match self.read_rows(requests, buffer, |start, parts| self.payload.read_cached(start, parts))? {
-            Read::Done => Ok(true),
-            Read::NotCached => Ok(false),
-            Read::Absent => Err(self.refusal(NOT_THERE)),
+    /// The same, but without waiting: `false` when some of it is not in memory, or cannot be read at all.
+    pub fn read_blocks_cached(&self, requests: &[BlockRequest], buffer: &mut Vec<u8>) -> bool {
+        let read = self.read_rows(requests, buffer, |start, parts| self.payload.read_cached(start, parts));
+        read.is_ok_and(Read::is_done)
+    }
+
+    /// The first file that has something of these blocks and cannot be read there.
+    fn culprit(&self, requests: &[BlockRequest]) -> Option<ReadFailure> {
+        let storage = &self.payload.storage;
+        for request in requests {
+            let start = self.offset(*request).ok()?;
+            for slice in storage.file_map.slices(start..start + u64::from(request.length)) {
+                let at = storage.file_map.files()[slice.file.index()].offset + slice.offset;
+                let mut bytes = vec![0; usize::try_from(slice.length).ok()?];
+                let error = match self.payload.read(at, vec![&mut bytes]) {
+                    Ok(read) if read.is_done() => continue,
+                    Ok(_) => self.payload.error("read", slice.file, &io::Error::other(GONE)),
+                    Err(error) => error,
+                };
+                return Some(ReadFailure { file: Some(slice.file), error });
+            }
         }
+        None
     }
 
     fn read_rows(
@@ -96,3 +123,4 @@ impl Reader {
 }
 
 const NOT_THERE: &str = "a file is missing or has become shorter";
+const GONE: &str = "it is missing or has become shorter";

@@ -14,7 +14,7 @@ use super::open_files::{Key, OpenFiles};
 use super::queue::{Next, Pieces, Queue, Turn, Work};
 use super::storage::{Payload, Storage};
 use super::sync_behind::SyncBehind;
-use super::upload::Reader;
+use super::upload::{ReadFailure, Reader};
 use super::write_together::write_together;
 use crate::base::index::{BlockRequest, FileIndex};
 use crate::engine::disk_job::{DiskError, DiskErrorKind, DiskJob, DiskResult, Existing, PieceJob};
@@ -23,7 +23,7 @@ use crate::engine::order::TorrentId;
 /// Bytes that are checked before other work gets its turn.
 const CHECK_SLICE: u64 = 8 * 1024 * 1024;
 /// Called with what was read for an upload, on a worker thread.
-pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, DiskError>) + Send>;
+pub type UploadDone = Box<dyn FnOnce(Result<Vec<u8>, ReadFailure>) + Send>;
 
 /// The disk's worker threads. Dropping it ends them after the blocks in the queue are written, however long that
 /// takes, unless [`DiskPool::end`] was called before; checks and uploads are forgotten.
@@ -124,7 +124,9 @@ impl DiskPool {
         buffer: Vec<u8>,
         done: UploadDone,
     ) {
-        let Some(payload) = self.shared.payload(torrent) else { return done(Err(unknown(torrent))) };
+        let Some(payload) = self.shared.payload(torrent) else {
+            return done(Err(ReadFailure { file: None, error: unknown(torrent) }));
+        };
         let work = Work::Upload { reader: Reader { payload }, blocks, buffer, done };
         self.shared.queue().push(work);
         self.shared.is_work.notify_one();

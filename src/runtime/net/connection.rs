@@ -211,15 +211,10 @@ impl Connection {
         while count < budget {
             let mut outbox = peer.outbox.borrow_mut();
             let uploads = self.driver.uploads();
-            if let Some((torrent, batch)) = outbox.next_batch(uploads.batch_max(), peer.left(Direction::Up)) {
-                match uploads.read(self.id, torrent, &batch) {
-                    Ok(Some(row)) => outbox.push_batch(&batch, row),
-                    Ok(None) => {}
-                    Err(error) => {
-                        peer.close_unreadable(&error);
-                        break;
-                    }
-                }
+            if let Some((torrent, batch)) = outbox.next_batch(uploads.batch_max(), peer.left(Direction::Up))
+                && let Some(row) = uploads.read(self.id, torrent, &batch)
+            {
+                outbox.push_batch(&batch, row);
             }
             if outbox.unsent().is_empty() {
                 break;

@@ -131,6 +131,12 @@ impl Outbox {
         self.segments.extend(row.map(Segment::Blocks));
     }
 
+    /// A batch cannot be read: nothing of it will leave.
+    pub(crate) fn drop_batch(&mut self) {
+        self.reading.clear();
+        self.has_blocks = false;
+    }
+
     /// The next bytes to send; empty when nothing waits.
     pub(crate) fn unsent(&self) -> &[u8] {
         match self.segments.front() {

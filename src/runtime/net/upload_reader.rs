@@ -16,10 +16,9 @@ use super::hot_rows::HotRows;
 use crate::base::index::BlockRequest;
 use crate::base::layout::BLOCK_LENGTH;
 use crate::base::limit;
-use crate::engine::disk_job::DiskError;
 use crate::engine::input::ConnectionId;
 use crate::engine::order::TorrentId;
-use crate::runtime::disk::DiskPool;
+use crate::runtime::disk::{DiskPool, ReadFailure};
 use crate::runtime::driver::Event;
 
 /// Reads for all connections of a thread.
@@ -49,21 +48,22 @@ impl UploadReader {
         if waiting < limit::LONG_ROWS { limit::LONG_ROW } else { limit::SHORT_ROW }
     }
 
-    /// Reads blocks. `None` when that has to be waited for: then they come as an [`Event::UploadRead`].
+    /// Reads blocks. `None` when that has to be waited for, or fails: then what comes of it is an
+    /// [`Event::UploadRead`].
     pub(crate) fn read(
         &self,
         connection: ConnectionId,
         torrent: TorrentId,
         blocks: &[BlockRequest],
-    ) -> Result<Option<Rc<ReadRow>>, DiskError> {
+    ) -> Option<Rc<ReadRow>> {
         if let Some(row) = self.hot.borrow_mut().find(torrent, blocks) {
-            return Ok(Some(row));
+            return Some(row);
         }
         let mut buffer = self.buffers.take();
         if let Some(reader) = self.disk.reader(torrent)
-            && reader.read_blocks_cached(blocks, &mut buffer)?
+            && reader.read_blocks_cached(blocks, &mut buffer)
         {
-            return Ok(Some(self.row(connection, torrent, blocks, buffer)));
+            return Some(self.row(connection, torrent, blocks, buffer));
         }
         self.waited_for.update(|count| count + blocks.len());
         let (events, asked) = (self.events.clone(), blocks.to_vec());
@@ -72,7 +72,7 @@ impl UploadReader {
             let _ = events.send(Event::UploadRead(connection, torrent, asked, result));
         };
         self.disk.submit_upload(torrent, blocks.to_vec(), buffer, Box::new(done));
-        Ok(None)
+        None
     }
 
     /// What was waited for has come.
@@ -81,8 +81,8 @@ impl UploadReader {
         connection: ConnectionId,
         torrent: TorrentId,
         blocks: &[BlockRequest],
-        result: Result<Vec<u8>, DiskError>,
-    ) -> Result<Rc<ReadRow>, DiskError> {
+        result: Result<Vec<u8>, ReadFailure>,
+    ) -> Result<Rc<ReadRow>, ReadFailure> {
         self.waited_for.update(|count| count - blocks.len());
         Ok(self.row(connection, torrent, blocks, result?))
     }

@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) state: State,
     /// The folder that its torrent file lies in.
     pub(super) folder: Option<PathBuf>,
+    /// Whether something of it can no longer be read.
+    pub(super) is_damaged: bool,
     /// What the client said of it last.
     pub(super) snapshot: Option<TorrentSnapshot>,
 }
@@ -81,6 +83,7 @@ impl Job {
     /// What it adds to the exit code.
     pub(super) fn code(&self) -> ExitCode {
         match self.state {
+            State::Seeding(..) | State::Ended(ExitCode::Ok) if self.is_damaged => ExitCode::Io,
             State::Seeding(..) => ExitCode::Ok,
             State::Ended(code) => code,
             // The run ended before it: only a signal does that, and a signal has a code of its own.

@@ -116,7 +116,10 @@ mod tests {
     #[test]
     fn silence_counts_from_the_first_asking_and_ends_for_good_with_an_answer() {
         let mut patience = Patience::new(seconds(0));
-        let checking = TorrentSnapshot { phase: Phase::Checking { done: 1, pieces: 9 }, ..lonely() };
+        let checking = TorrentSnapshot {
+            phase: Phase::Checking { done: 1, pieces: 9, rate: crate::base::rate::ByteRate(0) },
+            ..lonely()
+        };
         assert_eq!(patience.check(seconds(500), &checking, &NO_LIMITS, false, true), None);
         assert_eq!(patience.check(seconds(501), &lonely(), &NO_LIMITS, false, true), None);
         assert_eq!(patience.check(seconds(560), &lonely(), &NO_LIMITS, false, true), None);

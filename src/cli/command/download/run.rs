@@ -106,6 +106,7 @@ impl Run {
             name: source.shown,
             state: State::Fetching,
             folder: source.folder,
+            is_damaged: false,
             snapshot: None,
         });
         match source.content {
@@ -261,6 +262,7 @@ impl Run {
                 self.screen.warn(&format!("{name}: {text}"));
             }
             Notice::Complete { .. } => self.complete(index, torrent).await,
+            Notice::FileLost { .. } => self.jobs[index].is_damaged = true,
             Notice::Failed { failure, .. } => {
                 let job = &self.jobs[index];
                 if let (TorrentFailure::Incomplete(missing), State::Active(active)) = (&failure, &job.state) {

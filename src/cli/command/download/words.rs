@@ -43,6 +43,10 @@ impl Teller {
             Notice::Warning { text, .. } => {
                 self.complain(screen, format!("{name}: {}", escape_sentence(text)))
             }
+            Notice::FileLost { error, .. } => {
+                let error = escape_sentence(&error.to_string());
+                self.complain(screen, format!("{name}: {error}; what is in it is not served any more"));
+            }
             Notice::PieceFailed { piece, .. } => {
                 screen.detail(&format!("{name}: piece {piece} was bad and is fetched again"));
             }
@@ -159,6 +163,7 @@ pub(super) fn torrent_of(notice: &Notice) -> Option<TorrentId> {
         | Notice::Complete { torrent }
         | Notice::Failed { torrent, .. }
         | Notice::Stopped { torrent }
+        | Notice::FileLost { torrent, .. }
         | Notice::Warning { torrent, .. }
         | Notice::PieceFailed { torrent, .. }
         | Notice::PeerBanned { torrent, .. }

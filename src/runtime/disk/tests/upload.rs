@@ -3,9 +3,10 @@
 use std::sync::mpsc::channel;
 
 use super::{Disk, Sample, TORRENT, target};
-use crate::base::index::{BlockRequest, PieceIndex};
+use crate::base::index::{BlockRequest, FileIndex, PieceIndex};
 use crate::engine::order::TorrentId;
 use crate::runtime::disk::Target;
+use crate::runtime::disk::door::fault::{Call, planned};
 use crate::wire::peer::message::PIECE_HEADER;
 
 fn request(piece: u32, begin: u32, length: u32) -> BlockRequest {
@@ -60,10 +61,10 @@ fn what_is_in_memory_is_read_without_waiting() {
     let (sample, _dir, disk) = served();
     let reader = disk.pool.reader(TORRENT).unwrap();
     let mut buffer = Vec::new();
-    assert_eq!(reader.read_blocks_cached(&requests(), &mut buffer), Ok(false), "no file is open");
+    assert!(!reader.read_blocks_cached(&requests(), &mut buffer), "no file is open");
     reader.read_blocks(&requests(), &mut buffer).unwrap();
     // Whether the system still has it in memory, and can tell, is not for us to say.
-    if reader.read_blocks_cached(&requests(), &mut buffer).unwrap() {
+    if reader.read_blocks_cached(&requests(), &mut buffer) {
         assert_row(&sample, &buffer);
     }
 }
@@ -88,14 +89,40 @@ fn blocks_that_there_are_not_are_refused() {
 }
 
 #[test]
-fn a_missing_file_and_an_unknown_torrent_are_told() {
+fn the_file_that_cannot_be_read_is_told_and_so_is_an_unknown_torrent() {
     let (_sample, dir, disk) = served();
     std::fs::remove_file(dir.path().join("t/f2")).unwrap();
     let reader = disk.pool.reader(TORRENT).unwrap();
-    assert!(reader.read_blocks(&requests(), &mut Vec::new()).is_err());
+    let failure = reader.read_blocks(&requests(), &mut Vec::new()).unwrap_err();
+    assert_eq!(failure.file, Some(FileIndex(2)));
+    assert!(failure.error.to_string().contains("t/f2: it is missing or has become shorter"), "{failure:?}");
+    assert!(reader.read_blocks(&requests()[..1], &mut Vec::new()).is_ok());
     assert!(disk.pool.reader(TorrentId(8)).is_none());
     let (sender, receiver) = channel();
     let done = Box::new(move |result: Result<_, _>| sender.send(result.is_err()).unwrap());
     disk.pool.submit_upload(TorrentId(8), requests(), Vec::new(), done);
     assert!(receiver.recv().unwrap());
+}
+
+#[test]
+fn a_read_that_fails_only_once_is_made_again() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let sample = Sample::new(&[(50_000, false), (9_000, false), (60_000, false)], 65_536);
+    let dir = tempfile::tempdir().unwrap();
+    sample.put(dir.path());
+    let fails = std::sync::Arc::new(AtomicU32::new(1));
+    let left = fails.clone();
+    planned::plan(dir.path(), move |call, path| {
+        let is_due = call == Call::Read && path.ends_with("f1");
+        let is_failing =
+            is_due && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+        if is_failing { Err(std::io::Error::from_raw_os_error(5)) } else { Ok(()) }
+    });
+    let disk = Disk::new(sample.storage(Target { read_only: true, ..target(dir.path()) }));
+    let reader = disk.pool.reader(TORRENT).unwrap();
+    reader.read_blocks(&requests(), &mut Vec::new()).unwrap();
+    fails.store(u32::MAX, Ordering::Relaxed);
+    let failure = reader.read_blocks(&requests(), &mut Vec::new()).unwrap_err();
+    assert_eq!(failure.file, Some(FileIndex(1)));
+    assert!(failure.error.to_string().contains("t/f1"), "{failure:?}");
 }

@@ -154,7 +154,7 @@ fn two_equal_peers_share_a_limited_upload_equally() {
     });
     let all: u64 = got.iter().sum();
     println!("{got:?} bytes in 5 s");
-    assert!(all <= 5 * RATE * 12 / 10 && all >= 5 * RATE / 5, "{got:?}");
+    assert!((5 * RATE / 5..=5 * RATE * 12 / 10).contains(&all), "{got:?}");
     assert!(got[0].abs_diff(got[1]) * 10 <= all, "{got:?} are not within a fifth of each other");
 }
 

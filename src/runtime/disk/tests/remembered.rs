@@ -341,7 +341,8 @@ fn what_was_moved_right_before_the_end_is_remembered_whichever_worker_comes_firs
         let traffic = Traffic { uploaded: 1, downloaded: 0 };
         disk.pool.submit(DiskJob::Remember { torrent: TORRENT, traffic });
         disk.pool.submit(DiskJob::Close { torrent: TORRENT });
-        (disk.next(), disk.next());
+        disk.next();
+        disk.next();
     }
     assert_eq!(known(setting.start().1).traffic.uploaded, 20);
 }

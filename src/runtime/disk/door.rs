@@ -18,11 +18,6 @@ use super::special_file;
 
 mod beneath;
 pub(in crate::runtime) mod fault;
-#[cfg(target_os = "linux")]
-pub mod lease;
-#[cfg(not(target_os = "linux"))]
-#[path = "door/no_lease.rs"]
-pub mod lease;
 pub mod reading;
 
 use self::beneath::FOLDER;

@@ -89,9 +89,9 @@ fn files_in_memory_get_the_same_digests_with_and_without_a_writer() {
         let wanted = files.digests(piece_length as usize);
         for threads in [1, 2] {
             let payload = files.payload(files.sources(), piece_length, Strictness::Strict);
-            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, leased");
+            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, alone");
             let _writer = fs::OpenOptions::new().write(true).open(files.path(0)).unwrap();
-            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, read");
+            assert_eq!(hash(&payload, threads).unwrap().digests, wanted, "{piece_length}, beside a writer");
         }
     }
 }

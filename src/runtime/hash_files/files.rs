@@ -166,12 +166,10 @@ impl<'a> Files<'a> {
     }
 
     fn compare(&self, index: FileIndex, now: &Found) -> Result<(), HashError> {
-        let is_same = |seen: &Found| {
-            (seen.length, seen.modified, seen.identity) == (now.length, now.modified, now.identity)
-        };
+        let marks = |found: &Found| (found.length, found.modified, found.changed, found.identity);
         match &self.payload.sources[index.index()] {
             Source::File { path, seen }
-                if self.payload.strictness == Strictness::Strict && !is_same(seen) =>
+                if self.payload.strictness == Strictness::Strict && marks(seen) != marks(now) =>
             {
                 Err(HashError::Changed { path: self.payload.dir.join(path) })
             }

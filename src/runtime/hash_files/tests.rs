@@ -113,13 +113,24 @@ fn holes_are_zeros() {
 #[test]
 fn a_file_that_is_not_what_it_was_when_looked_at_is_an_error() {
     type Change = fn(&Path);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
         ("grown", |path| fs::write(path, vec![1; 50_001]).unwrap()),
         ("shrunk", |path| fs::write(path, vec![1; 49_999]).unwrap()),
         ("gone", |path| fs::remove_file(path).unwrap()),
         ("written to", |path| {
             let file = fs::File::options().write(true).open(path).unwrap();
             file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }),
+        ("written to, with its time put back", |path| {
+            use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+            let file = fs::File::options().write(true).open(path).unwrap();
+            let before = file.metadata().unwrap();
+            let changed = |metadata: fs::Metadata| (metadata.ctime(), metadata.ctime_nsec());
+            // The system's clock for files may stand still for some milliseconds.
+            while changed(file.metadata().unwrap()) == changed(before.clone()) {
+                file.write_all_at(b"other", 20_000).unwrap();
+                file.set_modified(before.modified().unwrap()).unwrap();
+            }
         }),
         ("replaced", |path| {
             let (other, modified) =

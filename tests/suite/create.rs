@@ -295,7 +295,7 @@ fn verify_names_what_is_wrong_with_its_bytes() {
         short      t/short  20000 of 65536 bytes  bytes 16384-65535\n\
         missing    t/gone\n\
         unproven   t/near  bytes 0-12767\n\
-        ok         t/long  1 B too long\n";
+        long       t/long  1 B longer than it should be\n";
     for path in [&[][..], &["."], &["t"]] {
         let args = [&["verify", "t.torrent"], path].concat();
         let (code, stdout, stderr) = run_here(dir, &args, b"");
@@ -308,7 +308,11 @@ fn verify_names_what_is_wrong_with_its_bytes() {
     let bad = serde_json::json!([{ "offset": 0, "length": 32768 }, { "offset": 49152, "length": 16384 }]);
     assert_eq!(report["files"][1]["bad"], bad);
     assert_eq!(report["files"][3]["status"], "missing");
+    assert_eq!(report["files"][5]["status"], "long");
 
+    let (code, _, stderr) = run_here(dir, &["verify", "t.torrent", "nosuch"], b"");
+    assert_eq!(code, 17, "{stderr}");
+    assert!(stderr.contains("nosuch: No such file"), "{stderr}");
     fs::create_dir(dir.join("elsewhere")).unwrap();
     let elsewhere = dir.join("elsewhere");
     assert_eq!(run_here(&elsewhere, &["verify", "../t.torrent"], b"").1, expected, "beside the torrent file");
@@ -325,6 +329,8 @@ fn a_single_file_is_verified_under_any_name_and_pipes_are_not_read() {
     write(dir, "other name", payload.bytes());
     assert_eq!(run_here(dir, &["verify", "one.torrent", "other name"], b"").0, 0);
     assert_eq!(run_here(dir, &["verify", "one.torrent"], b"").0, 32);
+    std::os::unix::fs::symlink("other name", dir.join("link")).unwrap();
+    assert_eq!(run_here(dir, &["verify", "one.torrent", "link"], b"").0, 0, "the link was named");
     rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("one"), rustix::fs::Mode::RUSR).unwrap();
     let report = json(dir, &["verify", "--json", "one.torrent"], 17);
     assert_eq!(report["files"][0]["status"], "unreadable");

@@ -146,10 +146,10 @@ impl<'a> Worker<'a> {
                 Look::Hole if length == layout.piece_length() => {
                     let zeros = *self.claims.zeros.get_or_init(|| sha1_of_zeros(length.into()));
                     self.digests.push((piece, zeros));
-                    self.progress.add(length.into());
+                    self.progress.pass(length.into());
                 }
                 Look::Hole | Look::Data => wanted.push(piece),
-                Look::Absent => self.progress.add(length.into()),
+                Look::Absent => self.progress.pass(length.into()),
             }
         }
         drop(reading);
@@ -203,7 +203,7 @@ impl<'a> Worker<'a> {
         drop(reading);
         if !is_there {
             return match pieces {
-                [_] => self.step_done(length as u64),
+                [_] => self.step_done(0, length as u64),
                 // Which of them is it?
                 _ => pieces.iter().try_for_each(|piece| self.hash_together(&[*piece], buffer)),
             };
@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
         hashing::advance(&mut runs);
         let digests = hashes.into_iter().map(RunningHash::finish);
         self.digests.extend(pieces.iter().copied().zip(digests));
-        self.step_done(bytes.len() as u64)
+        self.step_done(bytes.len() as u64, 0)
     }
 
     /// Pieces of any length, each read and hashed at its own place, a step at a time.
@@ -240,7 +240,7 @@ impl<'a> Worker<'a> {
         let step = buffer.len() / lanes.len().max(1);
         while lanes.iter().any(|lane| lane.next < lane.end) {
             let mut ready: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
-            let mut count = 0;
+            let (mut read, mut missing) = (0, 0);
             let reading = self.claims.reading();
             for (lane, buffer) in lanes.iter_mut().zip(buffer.chunks_exact_mut(step)) {
                 let left = lane.end - lane.next;
@@ -249,25 +249,26 @@ impl<'a> Worker<'a> {
                 }
                 let part = &mut buffer[..left.min(step as u64) as usize];
                 if self.files.read(lane, part)? {
-                    count += part.len() as u64;
+                    read += part.len() as u64;
                     ready.push((&mut lane.hash, [&*part]));
                 } else {
-                    count += left;
+                    missing += left;
                     (lane.is_there, lane.next) = (false, lane.end);
                 }
             }
             drop(reading);
             let mut runs: Vec<Run<'_>> = ready.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
             hashing::advance(&mut runs);
-            self.step_done(count)?;
+            self.step_done(read, missing)?;
         }
         let there = lanes.into_iter().filter(|lane| lane.is_there);
         self.digests.extend(there.map(|lane| (lane.piece, lane.hash.finish())));
         Ok(())
     }
 
-    fn step_done(&self, bytes: u64) -> Result<(), HashError> {
-        self.progress.add(bytes);
+    fn step_done(&self, read: u64, missing: u64) -> Result<(), HashError> {
+        self.progress.add_read(read);
+        self.progress.pass(missing);
         if self.progress.is_stopped() { Err(HashError::Stopped) } else { Ok(()) }
     }
 }

@@ -115,6 +115,46 @@ fn nothing_that_is_there_is_overwritten() {
 }
 
 #[test]
+fn an_output_that_cannot_be_written_is_told_before_anything_is_read() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    // To read this, and to hash it, would take minutes.
+    fs::File::create(dir.join("huge")).unwrap().set_len(1 << 42).unwrap();
+    let long = "x".repeat(300);
+    for output in ["nodir/x.torrent", "newdir/", long.as_str()] {
+        let (code, _, stderr) = run_here(dir, &["create", "huge", "-o", output], b"");
+        assert_eq!(code, 17, "{stderr}");
+        assert!(stderr.contains(output.trim_end_matches('/')), "{stderr}");
+    }
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 1, "nothing is left behind");
+}
+
+#[test]
+fn a_torrent_that_would_be_too_long_is_refused_with_a_length_that_works() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    fs::File::create(dir.join("huge")).unwrap().set_len(30 << 30).unwrap();
+    let (code, _, stderr) = run_here(dir, &["create", "huge", "--piece-length", "16K"], b"");
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("32 MiB") && stderr.contains("--piece-length 32K"), "{stderr}");
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 1, "nothing is left behind");
+    assert_eq!(run_here(dir, &["create", "huge", "--piece-length", "32K"], b"").0, 0);
+    assert_eq!(run_here(dir, &["show", "huge.torrent"], b"").0, 0);
+}
+
+#[test]
+fn a_hash_kernel_that_is_not_known_is_an_error() {
+    let work = tempfile::tempdir().unwrap();
+    write(work.path(), "data", b"data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_btget"));
+    command.args(["create", "data"]).current_dir(work.path()).env("BTGET_HASH_KERNEL", "typo");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no kernel \"typo\""), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn what_cannot_be_made_is_said() {
     let work = tempfile::tempdir().unwrap();
     let dir = work.path();

@@ -33,6 +33,9 @@ pub const TORRENT_NODES: usize = 100;
 /// Bytes of a URL.
 pub const URL: usize = 8 * 1024;
 
+/// Threads that hash.
+pub const CHECK_THREADS: usize = 256;
+
 /// A message of the peer wire, bytes after the length prefix.
 pub const PEER_MESSAGE: usize = 1024 * 1024;
 /// A message of the extension protocol that is kept, bytes after the length prefix; longer ones are skipped.

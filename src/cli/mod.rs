@@ -19,12 +19,16 @@ pub mod torrent_file;
 use args::{Invocation, Output};
 use command::{create, demo, download, edit, magnet, show, verify};
 use env::Env;
+use error::CliError;
 use exit_code::ExitCode;
 use output::Screen;
 
+use crate::hashing;
+
 /// Runs the program; what it returns is for the shell.
 pub fn run(mut env: Env) -> ExitCode {
-    let result = match args::parse(&env.args) {
+    let kernel = hashing::require_kernel().map_err(|error| CliError::usage(error.to_string()));
+    let result = match kernel.and_then(|()| args::parse(&env.args)) {
         Ok(Invocation::Download(args)) => return download::main_form(&args, env),
         Ok(Invocation::Demo(args)) => return demo::demo(&args, env),
         Ok(Invocation::Create(args)) => return create::create(&args, env),

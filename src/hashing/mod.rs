@@ -16,7 +16,7 @@ mod tests;
 use std::fmt;
 
 pub use kernel::Kernel;
-pub use plan::{MAX_LANES, Plan};
+pub use plan::{KernelError, MAX_LANES, Plan, require_kernel};
 
 use crate::base::hash::Sha1Hash;
 use running::Running;

@@ -2,7 +2,8 @@
 //!
 //! What was measured decides (`cargo bench --bench hashing`): SHA instructions win for few messages, wide
 //! vectors for many, since they cost the same however many of their lanes are busy.
-//! `BTGET_HASH_KERNEL` names one kernel for everything, for tests and measurements.
+//! `BTGET_HASH_KERNEL` names one kernel for everything, for tests and measurements; whether it can be had is asked
+//! with [`require_kernel`], before anything is hashed.
 
 use std::sync::OnceLock;
 
@@ -17,6 +18,23 @@ pub const MAX_LANES: usize = 16;
 
 /// Names a kernel, for tests and measurements.
 const VARIABLE: &str = "BTGET_HASH_KERNEL";
+
+/// The kernel that is asked for is not here.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{VARIABLE}: {why}")]
+pub struct KernelError {
+    why: String,
+}
+
+/// An error when the environment names a kernel that cannot be had.
+pub fn require_kernel() -> Result<(), KernelError> {
+    wanted().map(drop)
+}
+
+/// What the environment asks for.
+fn wanted() -> Result<Option<Plan>, KernelError> {
+    std::env::var_os(VARIABLE).map(|name| Plan::named(&name.to_string_lossy())).transpose()
+}
 
 /// Which kernels hash, by how many messages there are.
 #[derive(Clone)]
@@ -64,9 +82,9 @@ impl Plan {
     /// This process's plan.
     pub fn current() -> &'static Plan {
         static PLAN: OnceLock<Plan> = OnceLock::new();
-        PLAN.get_or_init(|| match std::env::var(VARIABLE) {
-            Ok(name) => Plan::named(&name),
-            Err(_) => Plan::automatic(),
+        PLAN.get_or_init(|| {
+            let wanted = wanted().inspect_err(|error| tracing::warn!("{error}"));
+            wanted.ok().flatten().unwrap_or_else(Plan::automatic)
         })
     }
 
@@ -84,17 +102,15 @@ impl Plan {
         kernel.is_supported().then(|| Plan::of(|_| kernel, |_| kernel))
     }
 
-    /// The kernel of this name if there is one here, else the fastest; says so in the log.
-    pub(super) fn named(name: &str) -> Plan {
+    /// The kernel of this name.
+    pub(super) fn named(name: &str) -> Result<Plan, KernelError> {
         let Some(kernel) = Kernel::from_name(name) else {
             let known = Kernel::ALL.map(|kernel| kernel.to_string()).join(", ");
-            tracing::warn!("{VARIABLE}: there is no kernel {name:?}; there are {known}");
-            return Plan::automatic();
+            return Err(KernelError { why: format!("there is no kernel {name:?}; there are {known}") });
         };
-        Plan::only(kernel).unwrap_or_else(|| {
-            tracing::warn!("{VARIABLE}: this processor has not what the kernel {kernel} needs");
-            Plan::automatic()
-        })
+        let missing =
+            || KernelError { why: format!("this processor has not what the kernel {kernel} needs") };
+        Plan::only(kernel).ok_or_else(missing)
     }
 
     fn of(sha1: impl Fn(usize) -> Kernel, sha256: impl Fn(usize) -> Kernel) -> Plan {

@@ -115,6 +115,46 @@ fn nothing_that_is_there_is_overwritten() {
 }
 
 #[test]
+fn an_output_that_cannot_be_written_is_told_before_anything_is_read() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    // To read this, and to hash it, would take minutes.
+    fs::File::create(dir.join("huge")).unwrap().set_len(1 << 42).unwrap();
+    let long = "x".repeat(300);
+    for output in ["nodir/x.torrent", "newdir/", long.as_str()] {
+        let (code, _, stderr) = run_here(dir, &["create", "huge", "-o", output], b"");
+        assert_eq!(code, 17, "{stderr}");
+        assert!(stderr.contains(output.trim_end_matches('/')), "{stderr}");
+    }
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 1, "nothing is left behind");
+}
+
+#[test]
+fn a_torrent_that_would_be_too_long_is_refused_with_a_length_that_works() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    fs::File::create(dir.join("huge")).unwrap().set_len(30 << 30).unwrap();
+    let (code, _, stderr) = run_here(dir, &["create", "huge", "--piece-length", "16K"], b"");
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("32 MiB") && stderr.contains("--piece-length 32K"), "{stderr}");
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 1, "nothing is left behind");
+    assert_eq!(run_here(dir, &["create", "huge", "--piece-length", "32K"], b"").0, 0);
+    assert_eq!(run_here(dir, &["show", "huge.torrent"], b"").0, 0);
+}
+
+#[test]
+fn a_hash_kernel_that_is_not_known_is_an_error() {
+    let work = tempfile::tempdir().unwrap();
+    write(work.path(), "data", b"data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_btget"));
+    command.args(["create", "data"]).current_dir(work.path()).env("BTGET_HASH_KERNEL", "typo");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no kernel \"typo\""), "{}", text(&output.stderr));
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn what_cannot_be_made_is_said() {
     let work = tempfile::tempdir().unwrap();
     let dir = work.path();
@@ -295,7 +335,7 @@ fn verify_names_what_is_wrong_with_its_bytes() {
         short      t/short  20000 of 65536 bytes  bytes 16384-65535\n\
         missing    t/gone\n\
         unproven   t/near  bytes 0-12767\n\
-        ok         t/long  1 B too long\n";
+        long       t/long  1 B longer than it should be\n";
     for path in [&[][..], &["."], &["t"]] {
         let args = [&["verify", "t.torrent"], path].concat();
         let (code, stdout, stderr) = run_here(dir, &args, b"");
@@ -309,7 +349,11 @@ fn verify_names_what_is_wrong_with_its_bytes() {
     let bad = serde_json::json!([{ "offset": 0, "length": 32768 }, { "offset": 49152, "length": 16384 }]);
     assert_eq!(report["files"][1]["bad"], bad);
     assert_eq!(report["files"][3]["status"], "missing");
+    assert_eq!(report["files"][5]["status"], "long");
 
+    let (code, _, stderr) = run_here(dir, &["verify", "t.torrent", "nosuch"], b"");
+    assert_eq!(code, 17, "{stderr}");
+    assert!(stderr.contains("nosuch: No such file"), "{stderr}");
     fs::create_dir(dir.join("elsewhere")).unwrap();
     let elsewhere = dir.join("elsewhere");
     assert_eq!(run_here(&elsewhere, &["verify", "../t.torrent"], b"").1, expected, "beside the torrent file");
@@ -326,6 +370,8 @@ fn a_single_file_is_verified_under_any_name_and_pipes_are_not_read() {
     write(dir, "other name", payload.bytes());
     assert_eq!(run_here(dir, &["verify", "one.torrent", "other name"], b"").0, 0);
     assert_eq!(run_here(dir, &["verify", "one.torrent"], b"").0, 32);
+    std::os::unix::fs::symlink("other name", dir.join("link")).unwrap();
+    assert_eq!(run_here(dir, &["verify", "one.torrent", "link"], b"").0, 0, "the link was named");
     rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("one"), rustix::fs::Mode::RUSR).unwrap();
     let report = json(dir, &["verify", "--json", "one.torrent"], 17);
     assert_eq!(report["files"][0]["status"], "unreadable");

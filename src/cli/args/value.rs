@@ -148,8 +148,8 @@ pub struct Threads(pub Option<usize>);
 pub fn threads(text: &str) -> Result<Threads, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Threads(None)),
-        Ok(number @ 1..=256) => Ok(Threads(Some(number))),
-        _ => Err("auto or a number from 1 to 256 is wanted".to_owned()),
+        Ok(number @ 1..=limit::CHECK_THREADS) => Ok(Threads(Some(number))),
+        _ => Err(format!("auto or a number from 1 to {} is wanted", limit::CHECK_THREADS)),
     }
 }
 

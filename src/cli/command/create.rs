@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::hashing::{Hashing, speed};
+use super::hashing::Hashing;
 use super::{on_screen, written};
 use crate::base::file_map::FileMap;
 use crate::base::hash::Sha1Hash;
@@ -22,7 +22,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::escape::{escape, escape_bytes};
 use crate::cli::output::{Screen, format};
-use crate::cli::torrent_file;
+use crate::cli::torrent_file::NewFile;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
 use crate::metainfo::safe_path::{SafePaths, is_kept};
@@ -32,6 +32,8 @@ use crate::runtime::hash_files::{Payload, Source, Strictness};
 
 /// Paths of one kind that are named; of more only the number is told.
 const NAMED: usize = 20;
+/// What the lengths in a torrent take at most when they get longer, bytes.
+const LENGTHS: u64 = 32;
 
 /// Runs the command.
 pub fn create(args: &CreateArgs, env: Env) -> ExitCode {
@@ -50,28 +52,36 @@ fn run(args: &CreateArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError
     content.check(screen)?;
     let shown = escape(&content.name);
     let piece_length = args.piece_length.unwrap_or_else(|| create::piece_length(content.total()));
+    content.require_short(&draft(args, &content, piece_length, Vec::new()))?;
     let (file_map, layout) = content.geometry(piece_length)?;
     let total = file_map.total();
     let sources = content.files.iter().map(|file| Source::File { path: file.path.clone(), seen: file.seen });
+    // It would be a pity to hear of that after an hour.
+    let undigested = vec![Sha1Hash::default(); layout.piece_count() as usize];
+    parsed(&draft(args, &content, piece_length, undigested).to_bytes(), &shown)?;
     let payload = Payload::open(&content.dir, sources.collect(), file_map, layout, Strictness::Strict)
         .map_err(|error| unreadable(&content.dir, &error))?;
     let (threads, catches_signals) = (args.check_threads.0, env.catches_signals);
     let hashing = Hashing { payload, threads, name: shown.clone(), what: "hashing", total, catches_signals };
-    let (hashed, time) = hashing.run(screen)?;
+    let (hashed, speed) = hashing.run(screen)?;
     let digests: Option<Vec<Sha1Hash>> = hashed.digests.into_iter().collect();
     let digests =
         digests.ok_or_else(|| CliError::new(ExitCode::Error, format!("{shown}: not all was read")))?;
     let bytes = draft(args, &content, piece_length, digests).to_bytes();
-    let made = Metainfo::from_bytes(&bytes).map_err(|error| {
-        CliError::new(ExitCode::Error, format!("{shown}: the torrent would be refused: {error}"))
-    })?;
+    let made = parsed(&bytes, &shown)?;
+    let place = output.shown();
     output.write(&bytes, env)?;
     let pieces = format::count(made.layout.piece_count() as usize, "piece");
     let hash = made.info_hashes.wire();
     let length = size(piece_length.into());
-    let place = output.shown();
-    screen.say(&format!("{place}: {shown}, {hash}, {pieces} of {length}, {}", speed(total, time)));
+    screen.say(&format!("{place}: {shown}, {hash}, {pieces} of {length}, {speed}"));
     Ok(())
+}
+
+fn parsed(bytes: &[u8], shown: &str) -> Result<Metainfo, CliError> {
+    Metainfo::from_bytes(bytes).map_err(|error| {
+        CliError::new(ExitCode::Error, format!("{shown}: the torrent would be refused: {error}"))
+    })
 }
 
 fn draft(args: &CreateArgs, content: &Found, piece_length: u32, digests: Vec<Sha1Hash>) -> Draft {
@@ -181,6 +191,34 @@ impl Found {
         Ok(())
     }
 
+    /// An error when the torrent, which has no digests yet, would be longer than any that is taken.
+    fn require_short(&self, draft: &Draft) -> Result<(), CliError> {
+        let (total, rest) = (self.total(), draft.to_bytes().len() as u64 + LENGTHS);
+        let is_short = |piece_length: u32| {
+            let pieces = total.div_ceil(piece_length.into());
+            let digests = pieces * Sha1Hash::LENGTH as u64;
+            pieces <= limit::PIECES.into() && rest + digests <= limit::TORRENT_FILE
+        };
+        if is_short(draft.piece_length) {
+            return Ok(());
+        }
+        let longer = std::iter::successors(Some(draft.piece_length), |length| length.checked_mul(2));
+        let works =
+            longer.take_while(|length| *length <= limit::PIECE_LENGTH).find(|length| is_short(*length));
+        let hint = match works {
+            Some(length) if length < 1 << 20 => format!("this works: --piece-length {}K", length >> 10),
+            Some(length) => format!("this works: --piece-length {}M", length >> 20),
+            None => "make several torrents of it".to_owned(),
+        };
+        let error = format!(
+            "{}: with pieces of {} the torrent would be longer than {}, more than is read again",
+            escape(&self.name),
+            size(draft.piece_length.into()),
+            size(limit::TORRENT_FILE)
+        );
+        Err(CliError::usage(error).with_hint(hint))
+    }
+
     fn geometry(&self, piece_length: u32) -> Result<(Arc<FileMap>, Arc<Layout>), CliError> {
         let too_large =
             || CliError::usage(format!("{}: that is too much for one torrent", escape(&self.name)));
@@ -188,8 +226,7 @@ impl Found {
         let file_map = FileMap::new(lengths).ok_or_else(too_large)?;
         let layout = Layout::uniform(file_map.total(), piece_length).ok();
         let layout = layout.filter(|layout| layout.piece_count() <= limit::PIECES);
-        let layout =
-            layout.ok_or_else(|| too_large().with_hint("longer pieces make it fewer: --piece-length"))?;
+        let layout = layout.ok_or_else(too_large)?;
         Ok((Arc::new(file_map), Arc::new(layout)))
     }
 
@@ -212,28 +249,26 @@ impl Found {
 /// Where the torrent goes.
 enum Output {
     Stdout,
-    File(PathBuf),
+    File(NewFile),
 }
 
 impl Output {
-    /// Refuses a file that is there before anything is read.
+    /// Begins the file before anything is read, so that what stands against it is said at once.
     fn of(args: &CreateArgs, dir: &Path, name: &str) -> Result<Output, CliError> {
         let path = match &args.output {
             Some(path) if path.as_os_str() == "-" => return Ok(Output::Stdout),
             Some(path) => dir.join(path),
             None => dir.join(format!("{name}.torrent")),
         };
-        if path.symlink_metadata().is_ok() {
-            return Err(is_there(&path));
-        }
-        Ok(Output::File(path))
+        NewFile::create(&path).map(Output::File).map_err(|error| not_written(&path, &error))
     }
 
-    fn write(&self, bytes: &[u8], env: &mut Env) -> Result<(), CliError> {
+    fn write(self, bytes: &[u8], env: &mut Env) -> Result<(), CliError> {
         match self {
             Output::Stdout => written(env.stdout.write_all(bytes).and_then(|()| env.stdout.flush())),
-            Output::File(path) => {
-                torrent_file::write_new(path, bytes).map_err(|error| not_written(path, &error))
+            Output::File(file) => {
+                let path = file.path().to_owned();
+                file.write(bytes).map_err(|error| not_written(&path, &error))
             }
         }
     }
@@ -241,7 +276,7 @@ impl Output {
     fn shown(&self) -> String {
         match self {
             Output::Stdout => "standard output".to_owned(),
-            Output::File(path) => shown(path),
+            Output::File(file) => shown(file.path()),
         }
     }
 }

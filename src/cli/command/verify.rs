@@ -1,6 +1,6 @@
 //! `verify`: compares files with a torrent and changes nothing.
 //!
-//! Every file gets a word: ok, missing, short, bad, unproven (the torrent's pieces run on across files, and
+//! Every file gets a word: ok, missing, short, long, bad, unproven (the torrent's pieces run on across files, and
 //! the neighbour that shares a piece is not whole), unreadable. Files that are still called `.part` count
 //! under that name.
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::hashing::{Hashing, speed};
+use super::hashing::Hashing;
 use super::{torrent, written};
 use crate::base::hash::{PieceHash, Sha1Hash};
 use crate::base::index::FileIndex;
@@ -26,7 +26,7 @@ use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::json_text::to_json;
 use crate::metainfo::Metainfo;
 use crate::runtime::hash_files::locate::{Located, Place};
-use crate::runtime::hash_files::{Payload, Source, Strictness};
+use crate::runtime::hash_files::{Hashed, Payload, Source, Strictness};
 
 /// Stretches of a file that are listed for people; scripts get all.
 const LISTED: usize = 20;
@@ -51,13 +51,15 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
         let error = format!("{shown}: a torrent of version 2 alone cannot be verified yet");
         return Err(CliError::new(ExitCode::BadTorrent, error));
     }
-    let (place, located) = locate(&metainfo, places(&metainfo, args, &env.dir))?;
+    let (place, located) = locate(&metainfo, places(&metainfo, args, &env.dir)?)?;
     let total = metainfo.file_map.total();
     let (file_map, layout) = (Arc::new(metainfo.file_map.clone()), Arc::new(metainfo.layout.clone()));
     let payload = Payload::open(&place.dir, located.sources.clone(), file_map, layout, Strictness::Lenient);
-    let (hashed, time) = match payload {
+    let (hashed, speed) = match payload {
         // Nothing is there, not even a folder: no need to hash.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (Hashed::default(), "nothing was read".to_owned())
+        }
         Err(error) => return Err(unreadable(&place.dir, &error)),
         Ok(payload) => {
             let (threads, catches_signals) = (args.check_threads.0, env.catches_signals);
@@ -72,12 +74,12 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
     let text = if args.json { to_json(&report) + "\n" } else { report.text(args.output.quiet > 0) };
     written(env.stdout.write_all(text.as_bytes()).and_then(|()| env.stdout.flush()))?;
     let right = format!("{} of {} pieces are right", report.pieces_right, report.num_pieces);
-    screen.say(&format!("{shown}: {right}, {}", speed(total, time)));
+    screen.say(&format!("{shown}: {right}, {speed}"));
     Ok(report.code())
 }
 
-/// Where the files may be, in the order of preference.
-fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Vec<Place> {
+/// Where the files may be, in the order of preference. What the person names must be there, and may be a link.
+fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Result<Vec<Place>, CliError> {
     let below = |dir: PathBuf, path_of: &dyn Fn(&crate::metainfo::File) -> PathBuf| {
         let paths = metainfo.files.iter().map(|file| file.is_written().then(|| path_of(file)));
         Place { dir, paths: paths.collect() }
@@ -85,17 +87,30 @@ fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Vec<Place> {
     let downloads = |dir: PathBuf| below(dir, &|file| metainfo.path_of(file).into());
     let Some(path) = args.path.as_ref().map(|path| dir.join(path)) else {
         let own = dir.join(&args.file).parent().map(Path::to_owned);
-        return [Some(dir.to_owned()), own].into_iter().flatten().map(downloads).collect();
+        return Ok([Some(dir.to_owned()), own].into_iter().flatten().map(downloads).collect());
     };
     if path.is_dir() {
         let own = metainfo.has_folder.then(|| below(path.clone(), &|file| file.path.clone().into()));
-        return [Some(downloads(path)), own].into_iter().flatten().collect();
+        return Ok([Some(downloads(path)), own].into_iter().flatten().collect());
     }
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        // A file that is not finished may be there under its other name.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !metainfo.has_folder => {
+            let mut part = path.clone().into_os_string();
+            part.push(".part");
+            if !Path::new(&part).is_file() {
+                return Err(unreadable(&path, &error));
+            }
+            path
+        }
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
     let name = path.file_name().map(PathBuf::from).unwrap_or_default();
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     match metainfo.has_folder {
-        true => vec![downloads(path)],
-        false => vec![below(folder, &|_| name.clone())],
+        true => Ok(vec![downloads(path)]),
+        false => Ok(vec![below(folder, &|_| name.clone())]),
     }
 }
 
@@ -146,6 +161,8 @@ enum Status {
     Ok,
     Missing,
     Short,
+    /// All that should be there is right, and more follows.
+    Long,
     Bad,
     Unproven,
     Unreadable,
@@ -220,7 +237,7 @@ impl Report {
     fn code(&self) -> ExitCode {
         let has = |wanted: &[Status]| self.files.iter().any(|file| wanted.contains(&file.status));
         match () {
-            () if has(&[Status::Missing, Status::Short, Status::Bad]) => ExitCode::Corrupt,
+            () if has(&[Status::Missing, Status::Short, Status::Long, Status::Bad]) => ExitCode::Corrupt,
             () if has(&[Status::Unreadable]) => ExitCode::Io,
             () if has(&[Status::Unproven]) => ExitCode::Corrupt,
             () => ExitCode::Ok,
@@ -257,6 +274,7 @@ impl FileReport {
             Some(found) if found < length => Status::Short,
             Some(_) if pieces.has_wrong => Status::Bad,
             Some(_) if !pieces.not_right.is_empty() => Status::Unproven,
+            Some(found) if found > length => Status::Long,
             Some(_) => Status::Ok,
         };
         let error = error.map(|error| error.to_string());
@@ -265,8 +283,9 @@ impl FileReport {
 
     fn text(&self) -> String {
         let (word, remark) = match (self.status, self.found) {
-            (Status::Ok, Some(found)) if found > self.length => {
-                ("ok", format!("  {} too long", size(found - self.length)))
+            (Status::Long, found) => {
+                let more = found.unwrap_or(0).saturating_sub(self.length);
+                ("long", format!("  {} longer than it should be", size(more)))
             }
             (Status::Ok, _) => ("ok", String::new()),
             (Status::Missing, _) => ("missing", String::new()),

@@ -18,11 +18,6 @@ use super::special_file;
 
 mod beneath;
 pub(in crate::runtime) mod fault;
-#[cfg(target_os = "linux")]
-pub mod lease;
-#[cfg(not(target_os = "linux"))]
-#[path = "door/no_lease.rs"]
-pub mod lease;
 pub mod reading;
 
 use self::beneath::FOLDER;
@@ -55,6 +50,8 @@ pub struct Found {
     pub identity: (u64, u64),
     /// When it was last written to: seconds since 1970, and nanoseconds.
     pub modified: (i64, i64),
+    /// When it, or what is known of it, last changed: nobody sets this back.
+    pub changed: (i64, i64),
 }
 
 impl Found {
@@ -66,6 +63,7 @@ impl Found {
             allocated: metadata.blocks().saturating_mul(512),
             identity: (metadata.dev(), metadata.ino()),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }
@@ -250,6 +248,7 @@ pub(super) fn found(stat: &rustix::fs::Stat) -> Found {
         length: u64::try_from(stat.st_size).unwrap_or(0),
         allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
         modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
         identity: identity(stat),
     }
 }

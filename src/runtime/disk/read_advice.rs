@@ -3,13 +3,19 @@
 
 use std::fs::File;
 
+/// Linux hears of one call no more than a disk takes in one request, and forgets the rest: mostly 512 KiB or more.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+const AT_ONCE: u64 = 512 * 1024;
+
 /// Has the system read these bytes of `file` ahead.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn read_ahead(file: &File, offset: u64, length: u64) {
-    let length = std::num::NonZeroU64::new(length);
-    // Without a length it would be all the rest.
-    if length.is_some() {
-        let _ = rustix::fs::fadvise(file, offset, length, rustix::fs::Advice::WillNeed);
+    let end = offset.saturating_add(length);
+    let mut next = offset;
+    // Never without a length: it would be all the rest.
+    while let Some(length) = std::num::NonZeroU64::new(AT_ONCE.min(end - next)) {
+        let _ = rustix::fs::fadvise(file, next, Some(length), rustix::fs::Advice::WillNeed);
+        next += length.get();
     }
 }
 

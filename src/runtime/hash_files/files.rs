@@ -1,15 +1,13 @@
 //! The files that a worker has open, and how it comes to their bytes.
 //!
 //! A file stays open while it is in use, and what it is is compared at both ends of that time, so that no digest
-//! is of two states of a file. What lies in memory is looked at where it is, if nobody is about to write to it;
-//! everything else is read, with the disk told of it ahead.
+//! is of two states of a file. The disk is told ahead of what will be read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use super::medium::Medium;
 use super::worker::{AHEAD, OPEN_FILES};
@@ -17,15 +15,12 @@ use super::{HashError, Payload, Source, Strictness};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::RunningHash;
 use crate::runtime::disk::door::Found;
-use crate::runtime::disk::door::lease::{Lease, Mapped};
 use crate::runtime::disk::door::reading::{ReadingDoor, found};
 use crate::runtime::disk::next_data;
 use crate::runtime::disk::read_advice::{expect_sequence, read_ahead};
 
 /// Stretches that are worth reading ahead, bytes.
 const READ_AHEAD_MIN: u64 = 128 * 1024;
-/// Files shorter than this come as quickly by reading, bytes.
-const LEASED_MIN: u64 = 1024 * 1024;
 
 /// A piece, or several that follow each other, on the way through the buffer.
 pub(super) struct Lane {
@@ -38,21 +33,6 @@ pub(super) struct Lane {
     ahead: u64,
     pub(super) hash: RunningHash,
     pub(super) is_there: bool,
-}
-
-/// What a lane takes next.
-pub(super) enum Bytes<'b> {
-    Read(&'b [u8]),
-    InPlace(Mapped),
-}
-
-impl Bytes<'_> {
-    pub(super) fn get(&self) -> &[u8] {
-        match self {
-            Bytes::Read(bytes) => bytes,
-            Bytes::InPlace(mapped) => mapped.bytes(),
-        }
-    }
 }
 
 impl Lane {
@@ -74,11 +54,9 @@ pub(super) struct Files<'a> {
 
 pub(super) struct Open {
     index: FileIndex,
-    pub(super) file: Arc<File>,
+    pub(super) file: File,
     /// It may have holes.
     is_sparse: bool,
-    /// It is in memory, and nobody writes to it.
-    lease: Option<Arc<Lease>>,
 }
 
 impl<'a> Files<'a> {
@@ -92,40 +70,8 @@ impl<'a> Files<'a> {
         self.faults
     }
 
-    /// The lane's next bytes: `window` of them where they lie if that is possible, else as many as `part` has, read
-    /// into it. Moves the lane behind them. `None` when they are not all there.
-    pub(super) fn next_bytes<'b>(
-        &mut self,
-        lane: &mut Lane,
-        window: u64,
-        part: &'b mut [u8],
-    ) -> Result<Option<Bytes<'b>>, HashError> {
-        if let Some(mapped) = self.in_place(lane.next..lane.next + window)? {
-            lane.next += window;
-            return Ok(Some(Bytes::InPlace(mapped)));
-        }
-        Ok(self.read(lane, part)?.then_some(Bytes::Read(part)))
-    }
-
-    /// Bytes of one file that lies in memory and that nobody is about to write to.
-    pub(super) fn in_place(&mut self, range: Range<u64>) -> Result<Option<Mapped>, HashError> {
-        let payload = self.payload;
-        let slice = payload.file_map.slices(range.clone()).next();
-        let Some(slice) = slice.filter(|slice| slice.length == range.end - range.start) else {
-            return Ok(None);
-        };
-        let Some(open) = self.find(slice.file)? else { return Ok(None) };
-        let Some(lease) = &open.lease else { return Ok(None) };
-        let mapped = lease.map(slice.offset..slice.offset + slice.length).ok();
-        if mapped.is_none() {
-            // Somebody waits to write to it: what they leave is read, and found to be another file.
-            open.lease = None;
-        }
-        Ok(mapped)
-    }
-
     /// Fills `part` from the lane's place on, and moves the lane behind it. False when it is not all there.
-    fn read(&mut self, lane: &mut Lane, part: &mut [u8]) -> Result<bool, HashError> {
+    pub(super) fn read(&mut self, lane: &mut Lane, part: &mut [u8]) -> Result<bool, HashError> {
         self.advise(lane)?;
         let payload = self.payload;
         let end = lane.next + part.len() as u64;
@@ -174,10 +120,10 @@ impl<'a> Files<'a> {
     }
 
     /// The file, open. `None` when it can't be opened and that is no error.
-    pub(super) fn find(&mut self, index: FileIndex) -> Result<Option<&mut Open>, HashError> {
+    pub(super) fn find(&mut self, index: FileIndex) -> Result<Option<&Open>, HashError> {
         if let Some(place) = self.open.iter().rposition(|open| open.index == index) {
             self.open[place..].rotate_left(1);
-            return Ok(self.open.last_mut());
+            return Ok(self.open.last());
         }
         let Source::File { path, seen } = &self.payload.sources[index.index()] else { return Ok(None) };
         if self.faults.contains_key(&index) {
@@ -200,11 +146,8 @@ impl<'a> Files<'a> {
             expect_sequence(&file);
         }
         let is_sparse = now.allocated < now.length;
-        let is_leased = medium == Medium::Memory && !is_sparse && now.length >= LEASED_MIN;
-        let file = Arc::new(file);
-        let lease = is_leased.then(|| Lease::take(&file)).flatten();
-        self.open.push(Open { index, file, is_sparse, lease });
-        Ok(self.open.last_mut())
+        self.open.push(Open { index, file, is_sparse });
+        Ok(self.open.last())
     }
 
     pub(super) fn close_all(&mut self) -> Result<(), HashError> {
@@ -223,12 +166,10 @@ impl<'a> Files<'a> {
     }
 
     fn compare(&self, index: FileIndex, now: &Found) -> Result<(), HashError> {
-        let is_same = |seen: &Found| {
-            (seen.length, seen.modified, seen.identity) == (now.length, now.modified, now.identity)
-        };
+        let marks = |found: &Found| (found.length, found.modified, found.changed, found.identity);
         match &self.payload.sources[index.index()] {
             Source::File { path, seen }
-                if self.payload.strictness == Strictness::Strict && !is_same(seen) =>
+                if self.payload.strictness == Strictness::Strict && marks(seen) != marks(now) =>
             {
                 Err(HashError::Changed { path: self.payload.dir.join(path) })
             }

@@ -41,11 +41,6 @@ impl Media {
         self.by_device.get(&device).copied().unwrap_or(Medium::Flash)
     }
 
-    /// If nothing has to be read from a disk.
-    pub(super) fn is_memory(&self) -> bool {
-        self.by_device.values().all(|medium| *medium == Medium::Memory)
-    }
-
     pub(super) fn has_rotating(&self) -> bool {
         self.by_device.values().any(|medium| *medium == Medium::Rotating)
     }

@@ -27,11 +27,9 @@ use crate::base::file_map::FileMap;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::FileIndex;
 use crate::base::layout::Layout;
+use crate::base::limit;
 use medium::Media;
 use worker::{Claims, Worker};
-
-/// Workers that are ever started.
-const THREADS: usize = 64;
 
 /// Where the bytes of one entry of a file list are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +72,7 @@ pub struct Payload {
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicU64,
+    read: AtomicU64,
     is_stopped: AtomicBool,
 }
 
@@ -117,6 +116,11 @@ impl Progress {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// Bytes of those that were read: not holes, nor what is not there.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// Ends the work soon.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
@@ -127,8 +131,13 @@ impl Progress {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    fn add(&self, bytes: u64) {
+    fn pass(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn add_read(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.pass(bytes);
     }
 }
 
@@ -155,7 +164,7 @@ impl Payload {
     pub fn hash(&self, threads: Option<usize>, progress: &Progress) -> Result<Hashed, HashError> {
         let automatic = || thread::available_parallelism().map_or(2, usize::from);
         let pieces = self.layout.piece_count() as usize;
-        let threads = threads.unwrap_or_else(automatic).clamp(1, THREADS.min(pieces.max(1)));
+        let threads = threads.unwrap_or_else(automatic).clamp(1, limit::CHECK_THREADS.min(pieces.max(1)));
         let claims = Claims::new(self, threads);
         let failure: Mutex<Option<HashError>> = Mutex::default();
         let fail = |error: HashError| {

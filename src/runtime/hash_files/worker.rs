@@ -1,7 +1,6 @@
 //! One thread's share: claims neighbouring pieces, reads and hashes them side by side.
 //!
-//! Short pieces are taken together in one go, long ones in steps, each at its own place. What lies in memory is
-//! hashed where it is, as many pieces at once as are claimed.
+//! Short pieces are taken together in one go, long ones in steps, each at its own place.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::files::{Bytes, Files, Lane};
+use super::files::{Files, Lane};
 use super::{HashError, Payload, Progress, Source};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
@@ -23,15 +22,9 @@ const BUFFER: usize = 2 * 1024 * 1024;
 const BUFFERS: usize = 32 * 1024 * 1024;
 /// What is read ahead for each lane at least, bytes.
 pub(super) const AHEAD: u64 = 1024 * 1024;
-/// What is looked at of each lane in one step, bytes, where nothing has to be read.
-const WINDOW: u64 = 1024 * 1024;
-/// What is mapped in one stretch at most, bytes. To unmap one, the other processors are interrupted, so they are long;
-/// but what the system notes of each page should still be in the cache by then.
-const MAPPED: u64 = 32 * 1024 * 1024;
-/// Short pieces that are claimed at once where nothing has to be read, bytes.
-const CLAIMED: u64 = 16 * 1024 * 1024;
-/// Pieces under way at once on a rotating disk, bytes: its heads stay near.
-const ROTATING_WINDOW: u64 = 16 * 1024 * 1024;
+/// What is read ahead for each lane on a rotating disk, bytes: reading half of it takes longer than moving the heads
+/// there, and of all lanes it is a turn of 64 to 128 MiB.
+const ROTATING_AHEAD: u64 = 8 * 1024 * 1024;
 /// Files that a worker keeps open: for each lane the one that it is in and the one that is read ahead.
 pub(super) const OPEN_FILES: usize = 2 * LANES + 2;
 
@@ -40,7 +33,6 @@ struct Order {
     next: AtomicU32,
     pieces: u32,
     threads: u32,
-    lanes: u32,
     /// Pieces that are claimed at once, at most: a multiple of the lanes.
     batch: u32,
     /// From here on there are fewer left than would fill all lanes of all workers: each takes an equal share.
@@ -51,7 +43,6 @@ struct Order {
 /// What all workers share.
 pub(super) struct Claims {
     order: Order,
-    lanes: usize,
     buffer: usize,
     /// What is read ahead for each lane, bytes.
     ahead: u64,
@@ -65,18 +56,11 @@ impl Claims {
         let length = u64::from(payload.layout.piece_length());
         let buffer = (BUFFERS / threads).min(BUFFER);
         let is_rotating = payload.media.has_rotating();
-        let (lanes, ahead) = if is_rotating {
-            let lanes = (ROTATING_WINDOW / length).clamp(1, LANES as u64);
-            (lanes as usize, AHEAD.max(ROTATING_WINDOW / lanes / 2))
-        } else {
-            (LANES, AHEAD)
-        };
+        let ahead = if is_rotating { ROTATING_AHEAD } else { AHEAD };
         let heads = is_rotating.then(|| Mutex::new(()));
-        let claimed = if payload.media.is_memory() { CLAIMED } else { buffer as u64 };
-        let batch = (claimed / length / lanes as u64).max(1) as u32 * lanes as u32;
-        let pieces = payload.layout.piece_count();
-        let order = Order::new(pieces, threads as u32, lanes as u32, batch);
-        Claims { order, lanes, buffer, ahead, zeros: OnceLock::new(), heads }
+        let batch = (buffer as u64 / length / LANES as u64).max(1) as u32 * LANES as u32;
+        let order = Order::new(payload.layout.piece_count(), threads as u32, batch);
+        Claims { order, buffer, ahead, zeros: OnceLock::new(), heads }
     }
 
     fn reading(&self) -> Option<MutexGuard<'_, ()>> {
@@ -90,10 +74,10 @@ impl Claims {
 }
 
 impl Order {
-    fn new(pieces: u32, threads: u32, lanes: u32, batch: u32) -> Order {
-        let left = pieces % (threads * lanes);
+    fn new(pieces: u32, threads: u32, batch: u32) -> Order {
+        let left = pieces % (threads * LANES as u32);
         let (shared_from, share) = (pieces - left, left.div_ceil(threads));
-        Order { next: AtomicU32::new(0), pieces, threads, lanes, batch, shared_from, share }
+        Order { next: AtomicU32::new(0), pieces, threads, batch, shared_from, share }
     }
 
     /// The next pieces. Towards the end they are fewer, so that all workers end together, but never so few that lanes
@@ -110,7 +94,8 @@ impl Order {
             return start + self.share.min(self.pieces - start);
         }
         let fair = (self.shared_from - start) / self.threads;
-        start + (fair / self.lanes * self.lanes).clamp(self.lanes, self.batch)
+        let lanes = LANES as u32;
+        start + (fair / lanes * lanes).clamp(lanes, self.batch)
     }
 }
 
@@ -153,29 +138,29 @@ impl<'a> Worker<'a> {
     fn hash(&mut self, pieces: Range<u32>) -> Result<(), HashError> {
         let layout = &self.payload.layout;
         let mut wanted = Vec::with_capacity(pieces.len());
+        // To find holes, too, the disk is read.
+        let reading = self.claims.reading();
         for piece in pieces.map(PieceIndex) {
             let length = layout.piece_len(piece);
             match self.look(piece)? {
                 Look::Hole if length == layout.piece_length() => {
                     let zeros = *self.claims.zeros.get_or_init(|| sha1_of_zeros(length.into()));
                     self.digests.push((piece, zeros));
-                    self.progress.add(length.into());
+                    self.progress.pass(length.into());
                 }
                 Look::Hole | Look::Data => wanted.push(piece),
-                Look::Absent => self.progress.add(length.into()),
+                Look::Absent => self.progress.pass(length.into()),
             }
         }
-        if self.hash_in_place(&wanted)? {
-            return Ok(());
-        }
+        drop(reading);
         let mut buffer = std::mem::take(&mut self.buffer);
         let per_buffer = buffer.len() / layout.piece_length() as usize;
-        let result = if per_buffer >= self.claims.lanes {
+        let result = if per_buffer >= LANES {
             let runs = wanted.chunk_by(|before, after| before.0 + 1 == after.0);
             let mut batches = runs.flat_map(|run| run.chunks(per_buffer));
             batches.try_for_each(|batch| self.hash_together(batch, &mut buffer))
         } else {
-            let mut batches = wanted.chunks(self.claims.lanes);
+            let mut batches = wanted.chunks(LANES);
             batches.try_for_each(|batch| self.hash_in_steps(batch, &mut buffer))
         };
         self.buffer = buffer;
@@ -204,19 +189,6 @@ impl<'a> Worker<'a> {
         Ok(look)
     }
 
-    /// Pieces that follow each other in one file that lies in memory. False if they don't.
-    fn hash_in_place(&mut self, pieces: &[PieceIndex]) -> Result<bool, HashError> {
-        let layout = &self.payload.layout;
-        let Some((first, last)) = pieces.first().zip(pieces.last()) else { return Ok(true) };
-        let range = layout.piece_range(*first).start..layout.piece_range(*last).end;
-        if (last.0 - first.0) as usize >= pieces.len() || range.end - range.start > MAPPED {
-            return Ok(false);
-        }
-        let Some(mapped) = self.files.in_place(range)? else { return Ok(false) };
-        self.hash_side_by_side(pieces, mapped.bytes())?;
-        Ok(true)
-    }
-
     /// Pieces that follow each other and fit into the buffer: one read, one run each.
     fn hash_together(&mut self, pieces: &[PieceIndex], buffer: &mut [u8]) -> Result<(), HashError> {
         let (layout, files) = (&self.payload.layout, &mut self.files);
@@ -227,16 +199,16 @@ impl<'a> Worker<'a> {
         let ahead = 2 * length as u64;
         let mut lane = Lane::new(*first, range.start..range.start + ahead, ahead);
         let reading = self.claims.reading();
-        let bytes = files.next_bytes(&mut lane, length as u64, &mut buffer[..length])?;
+        let is_there = files.read(&mut lane, &mut buffer[..length])?;
         drop(reading);
-        let Some(bytes) = bytes else {
+        if !is_there {
             return match pieces {
-                [_] => self.step_done(length as u64),
+                [_] => self.step_done(0, length as u64),
                 // Which of them is it?
                 _ => pieces.iter().try_for_each(|piece| self.hash_together(&[*piece], buffer)),
             };
-        };
-        self.hash_side_by_side(pieces, bytes.get())
+        }
+        self.hash_side_by_side(pieces, &buffer[..length])
     }
 
     /// Pieces whose bytes these are.
@@ -254,7 +226,7 @@ impl<'a> Worker<'a> {
         hashing::advance(&mut runs);
         let digests = hashes.into_iter().map(RunningHash::finish);
         self.digests.extend(pieces.iter().copied().zip(digests));
-        self.step_done(bytes.len() as u64)
+        self.step_done(bytes.len() as u64, 0)
     }
 
     /// Pieces of any length, each read and hashed at its own place, a step at a time.
@@ -262,13 +234,13 @@ impl<'a> Worker<'a> {
         let (layout, ahead) = (&self.payload.layout, self.claims.ahead);
         let mut lanes: Vec<Lane> =
             pieces.iter().map(|piece| Lane::new(*piece, layout.piece_range(*piece), ahead)).collect();
-        for lane in &mut lanes {
-            self.files.advise(lane)?;
-        }
+        let reading = self.claims.reading();
+        lanes.iter_mut().try_for_each(|lane| self.files.advise(lane))?;
+        drop(reading);
         let step = buffer.len() / lanes.len().max(1);
         while lanes.iter().any(|lane| lane.next < lane.end) {
-            let mut ready: Vec<(&mut RunningHash, Bytes<'_>)> = Vec::with_capacity(lanes.len());
-            let mut count = 0;
+            let mut ready: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
+            let (mut read, mut missing) = (0, 0);
             let reading = self.claims.reading();
             for (lane, buffer) in lanes.iter_mut().zip(buffer.chunks_exact_mut(step)) {
                 let left = lane.end - lane.next;
@@ -276,32 +248,27 @@ impl<'a> Worker<'a> {
                     continue;
                 }
                 let part = &mut buffer[..left.min(step as u64) as usize];
-                match self.files.next_bytes(lane, left.min(WINDOW), part)? {
-                    Some(bytes) => {
-                        count += bytes.get().len() as u64;
-                        ready.push((&mut lane.hash, bytes));
-                    }
-                    None => {
-                        count += left;
-                        (lane.is_there, lane.next) = (false, lane.end);
-                    }
+                if self.files.read(lane, part)? {
+                    read += part.len() as u64;
+                    ready.push((&mut lane.hash, [&*part]));
+                } else {
+                    missing += left;
+                    (lane.is_there, lane.next) = (false, lane.end);
                 }
             }
             drop(reading);
-            let (hashes, slices): (Vec<_>, Vec<_>) =
-                ready.iter_mut().map(|(hash, bytes)| (&mut **hash, [bytes.get()])).unzip();
-            let mut runs: Vec<Run<'_>> =
-                hashes.into_iter().zip(&slices).map(|(hash, bytes)| Run { hash, bytes }).collect();
+            let mut runs: Vec<Run<'_>> = ready.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
             hashing::advance(&mut runs);
-            self.step_done(count)?;
+            self.step_done(read, missing)?;
         }
         let there = lanes.into_iter().filter(|lane| lane.is_there);
         self.digests.extend(there.map(|lane| (lane.piece, lane.hash.finish())));
         Ok(())
     }
 
-    fn step_done(&self, bytes: u64) -> Result<(), HashError> {
-        self.progress.add(bytes);
+    fn step_done(&self, read: u64, missing: u64) -> Result<(), HashError> {
+        self.progress.add_read(read);
+        self.progress.pass(missing);
         if self.progress.is_stopped() { Err(HashError::Stopped) } else { Ok(()) }
     }
 }
@@ -311,7 +278,7 @@ mod tests {
     use super::*;
 
     fn claims(pieces: u32, threads: u32, batch: u32) -> Vec<u32> {
-        let order = Order::new(pieces, threads, 16, batch);
+        let order = Order::new(pieces, threads, batch);
         let mut end = 0;
         let all = std::iter::from_fn(|| order.claim()).inspect(|claim| {
             assert_eq!(claim.start, end, "in order, without gaps");

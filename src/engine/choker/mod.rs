@@ -209,11 +209,14 @@ impl Choker {
         let last = tried.last().filter(|(is_over, ..)| *is_over && self.last_rotation + ROTATION <= now);
         if let Some((.., least)) = last {
             self.tried.remove(least);
-            self.last_rotation = now;
         }
         let kept = tried.iter().filter(|(.., tried)| self.tried.contains_key(tried));
         kept.for_each(|(.., tried)| served.add(*tried));
         self.share_out(now, peers, &mut served);
+        if last.is_some() {
+            // Whoever came since the last change was a newcomer in this draw.
+            self.last_rotation = now;
+        }
         served
     }
 

@@ -27,7 +27,10 @@ fn seed(pieces: u32, length: u32, slots: Slots) -> Swarm {
     let settings = Settings { slots, ..Settings::default() };
     let files = [u64::from(pieces) * u64::from(length)];
     let scenario = Scenario::new(1).files(&files, length).line(wide()).tracker(TrackerMode::Dead);
-    scenario.settings(settings).seeds(1).build().expect("a layout that exists")
+    let mut swarm = scenario.settings(settings).seeds(1).build().expect("a layout that exists");
+    let seed = swarm.seeds[0];
+    assert!(swarm.world.run_until(60 * SECOND, |world| world.is_complete(seed)), "it checks for ever");
+    swarm
 }
 
 fn puppet(swarm: &mut Swarm, name: u8, says: &[Message]) -> Puppet {
@@ -166,7 +169,6 @@ fn answers(heard: &[Message]) -> BTreeMap<BlockRequest, (u32, u32)> {
 fn a_block_that_is_cancelled_comes_or_is_rejected_and_never_both() {
     for millis in [0, 10, 50, 100, 200] {
         let mut swarm = seed(16, 1 << 20, Slots::Fixed(4));
-        // The narrow line is the seed's own: what has left it has left.
         let taker = puppet(&mut swarm, b'a', &[Message::HaveNone, Message::Interested]);
         swarm.world.run_for(SECOND);
         taker.take_heard();

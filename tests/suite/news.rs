@@ -107,6 +107,7 @@ fn the_end_of_super_seeding_is_told_in_slices_that_a_narrow_line_can_take() {
     let scenario = Scenario::new(1).files(&[u64::from(PIECES) * 16_384], 16_384).super_seeding();
     let mut swarm = build(&scenario.seeds(1));
     let seed = swarm.seeds[0];
+    assert!(swarm.world.run_until(60 * SECOND, |world| world.is_complete(seed)), "it checks for ever");
     let watcher = Puppet::new(&mut swarm, seed, TALKS);
     watcher.say(introduction());
     watcher.say(Message::HaveNone);

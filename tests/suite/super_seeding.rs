@@ -111,6 +111,7 @@ fn who_still_downloads_hides_nothing() {
 fn whoever_says_that_it_has_everything_does_not_end_it() {
     let mut swarm = build(&scenario(1).super_seeding().tracker(TrackerMode::Dead).seeds(1));
     let seed = swarm.seeds[0];
+    assert!(swarm.world.run_until(MINUTE, |world| world.is_complete(seed)), "it checks for ever");
     let first = Puppet::new(&mut swarm, seed, Manners { name: b'1', ..FAST });
     first.say(Message::HaveNone);
     swarm.world.run_for(Duration::from_secs(1));

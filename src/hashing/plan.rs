@@ -21,7 +21,7 @@ const VARIABLE: &str = "BTGET_HASH_KERNEL";
 
 /// The kernel that is asked for is not here.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{VARIABLE}: {why}")]
+#[error("{}: {why}", VARIABLE)]
 pub struct KernelError {
     why: String,
 }

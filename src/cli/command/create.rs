@@ -197,7 +197,7 @@ impl Found {
         let is_short = |piece_length: u32| {
             let pieces = total.div_ceil(piece_length.into());
             let digests = pieces * Sha1Hash::LENGTH as u64;
-            pieces <= limit::PIECES.into() && rest + digests <= limit::TORRENT_FILE
+            pieces <= u64::from(limit::PIECES) && rest + digests <= limit::TORRENT_FILE
         };
         if is_short(draft.piece_length) {
             return Ok(());

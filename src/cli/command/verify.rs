@@ -33,8 +33,7 @@ const LISTED: usize = 20;
 
 /// Runs the command.
 pub fn verify(args: &VerifyArgs, mut env: Env) -> ExitCode {
-    let stderr = std::mem::replace(&mut env.stderr, Box::new(io::sink()));
-    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, &args.output);
+    let screen = Screen::new(env.stderr.clone(), env.stderr_is_terminal, env.no_color, &args.output);
     match run(args, &mut env, &screen) {
         Ok(code) => code,
         Err(error) => {

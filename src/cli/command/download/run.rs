@@ -238,6 +238,7 @@ impl Run {
                     Interrupt::Announce => self.client.announce(),
                     Interrupt::Pause => {
                         self.progress.clear();
+                        self.screen.flush();
                         pause();
                     }
                 },

@@ -51,6 +51,10 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
         return Err(CliError::new(ExitCode::BadTorrent, error));
     }
     let (place, located) = locate(&metainfo, places(&metainfo, args, &env.dir)?)?;
+    if !located.is_any_there() {
+        let dir = escape_bytes(place.dir.as_os_str().as_encoded_bytes());
+        screen.warn(&format!("{shown}: none of its files is in {dir}"));
+    }
     let total = metainfo.file_map.total();
     let (file_map, layout) = (Arc::new(metainfo.file_map.clone()), Arc::new(metainfo.layout.clone()));
     let payload = Payload::open(&place.dir, located.sources.clone(), file_map, layout, Strictness::Lenient);

@@ -130,5 +130,9 @@ pub const OTHER_NAMES: u32 = 1_000;
 pub const COMPLAINTS: usize = 1_000;
 /// Notices that may be dropped and wait for somebody to take them.
 pub const NOTICES: usize = 1_000;
+/// What is said to people and waits for somebody to read it, bytes.
+pub const UNREAD_WORDS: usize = 1024 * 1024;
+/// The same, where it is only the log that has more to say.
+pub const UNREAD_LOG: usize = 256 * 1024;
 /// A file of the state folder, bytes.
 pub const STATE_FILE: u64 = 64 * 1024 * 1024;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::path::PathBuf;
 
+use super::output::stderr::Stderr;
+
 /// Arguments, folder and streams of one run.
 pub struct Env {
     /// The words of the command line, the program's name first.
@@ -17,9 +19,8 @@ pub struct Env {
     /// For results only.
     pub stdout: Box<dyn Write + Send>,
     /// For everything else.
-    pub stderr: Box<dyn Write + Send>,
-    /// Whether standard error is a terminal that can redraw and color. Bars are then drawn on the process's own
-    /// standard error.
+    pub stderr: Stderr,
+    /// Whether standard error is a terminal that can redraw and color.
     pub stderr_is_terminal: bool,
     /// Whether the person wants no color anywhere (`NO_COLOR`).
     pub no_color: bool,
@@ -37,7 +38,7 @@ impl Env {
             state_home: state_home(),
             stdin: Box::new(io::stdin()),
             stdout: Box::new(io::stdout()),
-            stderr: Box::new(io::stderr()),
+            stderr: Stderr::over(Box::new(io::stderr())),
             stderr_is_terminal: io::stderr().is_terminal() && !is_dumb(),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             catches_signals: true,

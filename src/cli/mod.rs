@@ -22,11 +22,19 @@ use env::Env;
 use error::CliError;
 use exit_code::ExitCode;
 use output::Screen;
+use output::screen::LAST_WORDS;
 
 use crate::hashing;
 
 /// Runs the program; what it returns is for the shell.
-pub fn run(mut env: Env) -> ExitCode {
+pub fn run(env: Env) -> ExitCode {
+    let stderr = env.stderr.clone();
+    let code = run_command(env);
+    stderr.flush(LAST_WORDS);
+    code
+}
+
+fn run_command(mut env: Env) -> ExitCode {
     let kernel = hashing::require_kernel().map_err(|error| CliError::usage(error.to_string()));
     let result = match kernel.and_then(|()| args::parse(&env.args)) {
         Ok(Invocation::Download(args)) => return download::main_form(&args, env),

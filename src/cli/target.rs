@@ -93,7 +93,8 @@ fn target(word: &OsStr, dir: &Path) -> Result<Target, CliError> {
     let shown = escape_bytes(word.as_encoded_bytes());
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {
-            Err(CliError::usage(format!("{shown} is a folder, not a torrent file")))
+            let error = CliError::usage(format!("{shown} is a folder, not a torrent file"));
+            Err(error.with_hint("btget create makes a torrent of a file or folder"))
         }
         Ok(_) => Ok(Target::File(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(unknown(&text, &path, &shown)),

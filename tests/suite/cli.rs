@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use btget::cli::output::stderr::Stderr;
 use btget::cli::{self, env::Env};
 
 use crate::harness::payload::Payload;
@@ -55,7 +56,7 @@ pub(crate) fn run_here(dir: &Path, args: &[&str], stdin: &[u8]) -> (u8, String, 
         state_home: None,
         stdin: Box::new(std::io::Cursor::new(stdin.to_vec())),
         stdout: Box::new(stdout.clone()),
-        stderr: Box::new(stderr.clone()),
+        stderr: Stderr::over(Box::new(stderr.clone())),
         stderr_is_terminal: false,
         no_color: false,
         catches_signals: false,

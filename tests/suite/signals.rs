@@ -293,30 +293,62 @@ fn a_result_that_nobody_takes_is_code_17_and_no_panic() {
     assert_eq!(status.code(), Some(32));
 }
 
-#[test]
-fn while_nobody_reads_what_it_says_it_downloads_on_and_ends_when_asked_to() {
-    let setting = Setting::new(Payload::single("ignored", 4 << 20, 64 << 10));
-    let seed = setting.seed(Duration::from_millis(4));
+/// The program with a standard error that is a full pipe from soon after the start on, asked for a line now and then.
+/// What holds the pipe open, and ends with it, comes along.
+fn unread(setting: &Setting, flags: &[&str]) -> (Child, std::io::PipeReader, std::thread::JoinHandle<()>) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
     let peer = setting.address.to_string();
-    let mut child = program(setting.work.path(), &["ignored.torrent", "-d", "out", "--peer", &peer])
-        .stderr(writer.try_clone().expect("it can be duplicated"))
-        .spawn()
-        .expect("btget starts");
-    wait_for("a block", || !seed.record().sent.is_empty());
+    let mut command = program(setting.work.path(), &["ignored.torrent", "-d", "out", "--peer", &peer]);
+    let stderr = writer.try_clone().expect("it can be duplicated");
+    let child = command.args(flags).stderr(stderr).spawn().expect("btget starts");
     // Waits for ever once the pipe is full, and ends with the reader.
     let filler = std::thread::spawn(move || while writer.write_all(&[b'.'; 4096]).is_ok() {});
-    wait_for("all blocks", || {
-        // Each asks for a line that nobody reads.
-        send("-USR1", &child);
-        std::thread::sleep(Duration::from_millis(50));
-        seed.record().sent.len() >= setting.blocks()
-    });
+    (child, reader, filler)
+}
+
+#[test]
+fn while_nobody_reads_what_it_says_it_downloads_and_ends_when_it_is_complete() {
+    for flags in [&[][..], &["-vv"]] {
+        let setting = Setting::new(Payload::single("ignored", 4 << 20, 64 << 10));
+        let seed = setting.seed(Duration::from_millis(4));
+        let (mut child, reader, filler) = unread(&setting, flags);
+        wait_for("all blocks", || {
+            // Each asks for a line that nobody reads; before signals are caught it would be the end.
+            if !seed.record().sent.is_empty() {
+                send("-USR1", &child);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            seed.record().sent.len() >= setting.blocks()
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let ended = loop {
+            match child.try_wait().expect("it is a child") {
+                Some(status) => break status,
+                None if Instant::now() > deadline => {
+                    child.kill().expect("it runs");
+                    panic!("{flags:?}: it does not end");
+                }
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert_eq!(ended.code(), Some(0), "{flags:?}");
+        assert_eq!(setting.payload.difference_in(&setting.out()), None);
+        drop(reader);
+        filler.join().expect("it ends with the reader");
+    }
+}
+
+#[test]
+fn while_nobody_reads_what_it_says_it_ends_when_asked_to() {
+    let setting = Setting::new(Payload::single("ignored", 4 << 20, 64 << 10));
+    let seed = setting.seed(Duration::from_millis(4));
+    let (mut child, reader, filler) = unread(&setting, &["-vv", "--seed"]);
+    wait_for("a block", || !seed.record().sent.is_empty());
     wait_for("the file", || setting.payload.difference_in(&setting.out()).is_none());
     let began = Instant::now();
     send("-INT", &child);
     let status = child.wait().expect("it is a child");
-    // It could not even take note that it is complete.
+    // It may not have taken note yet that it is complete.
     assert!(matches!(status.code(), Some(0 | 130)), "{status}");
     assert!(began.elapsed() <= Duration::from_secs(8), "{:?}", began.elapsed());
     drop(reader);

@@ -28,8 +28,7 @@ fn on_screen<A>(
     mut env: Env,
     run: impl FnOnce(&A, &mut Env, &Screen) -> Result<(), CliError>,
 ) -> ExitCode {
-    let stderr = std::mem::replace(&mut env.stderr, Box::new(io::sink()));
-    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, output_flags);
+    let screen = Screen::new(env.stderr.clone(), env.stderr_is_terminal, env.no_color, output_flags);
     match run(args, &mut env, &screen) {
         Ok(()) => ExitCode::Ok,
         Err(error) => {

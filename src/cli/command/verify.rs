@@ -33,8 +33,7 @@ const LISTED: usize = 20;
 
 /// Runs the command.
 pub fn verify(args: &VerifyArgs, mut env: Env) -> ExitCode {
-    let stderr = std::mem::replace(&mut env.stderr, Box::new(io::sink()));
-    let screen = Screen::new(stderr, env.stderr_is_terminal, env.no_color, &args.output);
+    let screen = Screen::new(env.stderr.clone(), env.stderr_is_terminal, env.no_color, &args.output);
     match run(args, &mut env, &screen) {
         Ok(code) => code,
         Err(error) => {
@@ -52,6 +51,10 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
         return Err(CliError::new(ExitCode::BadTorrent, error));
     }
     let (place, located) = locate(&metainfo, places(&metainfo, args, &env.dir)?)?;
+    if !located.is_any_there() {
+        let dir = escape_bytes(place.dir.as_os_str().as_encoded_bytes());
+        screen.warn(&format!("{shown}: none of its files is in {dir}"));
+    }
     let total = metainfo.file_map.total();
     let (file_map, layout) = (Arc::new(metainfo.file_map.clone()), Arc::new(metainfo.layout.clone()));
     let payload = Payload::open(&place.dir, located.sources.clone(), file_map, layout, Strictness::Lenient);

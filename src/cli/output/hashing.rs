@@ -32,6 +32,9 @@ impl HashingProgress {
     /// Shows that `done` bytes are done after `time`.
     pub fn update(&mut self, done: u64, time: Duration) {
         if let Some(bar) = &self.bar {
+            if !self.screen.takes_bars() {
+                return;
+            }
             let width = self.screen.width().saturating_sub(1);
             let share = Some(fraction(done, self.total));
             bar.set_message(drawn(&self.screen, &self.line(done, time), Paint::Bold, share, width));

@@ -40,7 +40,7 @@ struct LogLine(Screen);
 impl Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.0.line(&escape_sentence(text.trim_end_matches('\n')));
+        self.0.log(&escape_sentence(text.trim_end_matches('\n')));
         Ok(bytes.len())
     }
 

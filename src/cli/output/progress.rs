@@ -71,7 +71,7 @@ impl Progress {
     /// Shows `views` as they are `now` (time since the start).
     pub fn update(&mut self, now: Duration, views: &[View<'_>], tally: Tally) {
         match (self.screen.mode(), &mut self.bars) {
-            (Mode::Bars, Some(bars)) if self.screen.is_in_foreground() => {
+            (Mode::Bars, Some(bars)) if self.screen.takes_bars() => {
                 bars.update(&self.screen, views, tally);
             }
             (Mode::Lines, _) => self.update_lines(now, views, tally),

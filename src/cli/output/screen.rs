@@ -1,20 +1,22 @@
 //! Standard error: one place through which every line goes, so that lines and bars never mix.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+use super::stderr::Stderr;
+use super::terminal::{self, Terminal};
+use crate::base::time::Duration;
 use crate::cli::args::{ColorChoice, Output, ProgressChoice};
 use crate::cli::error::CliError;
 
 /// Redraws of the bars a second, at most.
 const REDRAWS: u8 = 5;
+/// How long the last words wait for somebody to read on.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Standard error, shared by whoever has something to say.
 #[derive(Clone)]
 pub struct Screen {
-    stderr: Arc<Mutex<Box<dyn Write + Send>>>,
+    stderr: Stderr,
     bars: Option<MultiProgress>,
     mode: Mode,
     color: bool,
@@ -35,7 +37,7 @@ pub enum Mode {
 
 impl Screen {
     /// A screen over `stderr` as the flags want it. Bars need a terminal; without one there are lines.
-    pub fn new(stderr: Box<dyn Write + Send>, is_terminal: bool, no_color: bool, output: &Output) -> Screen {
+    pub fn new(stderr: Stderr, is_terminal: bool, no_color: bool, output: &Output) -> Screen {
         let mode = match output.progress {
             _ if output.quiet > 0 => Mode::Silent,
             ProgressChoice::None => Mode::Silent,
@@ -48,12 +50,14 @@ impl Screen {
             ColorChoice::Never => false,
         };
         let bars = (mode == Mode::Bars).then(|| {
-            let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
+            let terminal = Box::new(Terminal::new(stderr.clone()));
+            let target = ProgressDrawTarget::term_like_with_hz(terminal, REDRAWS);
+            let bars = MultiProgress::with_draw_target(target);
             bars.set_move_cursor(true);
             bars
         });
         let (quiet, verbose) = (output.quiet, output.verbose);
-        Screen { stderr: Arc::new(Mutex::new(stderr)), bars, mode, color, quiet, verbose }
+        Screen { stderr, bars, mode, color, quiet, verbose }
     }
 
     /// How progress is shown.
@@ -117,31 +121,44 @@ impl Screen {
 
     /// Columns of the terminal.
     pub fn width(&self) -> usize {
-        if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
-            && size.ws_col > 0
-        {
-            return usize::from(size.ws_col);
-        }
-        80
+        terminal::size().map_or(80, |(columns, _)| usize::from(columns))
     }
 
-    /// Whether bars may be drawn: not while the program runs in the background of its terminal.
-    pub(super) fn is_in_foreground(&self) -> bool {
-        if let Ok(group) = rustix::termios::tcgetpgrp(std::io::stderr()) {
-            return group == rustix::process::getpgrp();
-        }
-        true
+    /// Whether bars may be drawn now: not while the program runs in the background of its terminal, nor while what was
+    /// drawn before has not come out.
+    pub(super) fn takes_bars(&self) -> bool {
+        !self.stderr.is_behind() && is_in_foreground()
     }
 
-    /// Writes one line, above the bars if there are any. A standard error that is gone is no reason to stop.
-    pub(super) fn line(&self, text: &str) {
-        let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A line of the log.
+    pub(super) fn log(&self, text: &str) {
+        self.clear();
+        self.stderr.log(&format!("{text}\n"));
+    }
+
+    fn line(&self, text: &str) {
+        self.clear();
+        self.stderr.say(&format!("{text}\n"));
+    }
+
+    /// Takes the bars off, if there are any. They are drawn again with the next look.
+    fn clear(&self) {
         if let Some(bars) = &self.bars {
-            // They are drawn again with the next look. `suspend` would panic on a terminal that has hung up.
             let _gone = bars.clear();
         }
-        let _gone = stderr.write_all(format!("{text}\n").as_bytes()).and_then(|()| stderr.flush());
     }
+
+    /// Waits until all is shown, as long as somebody reads it.
+    pub fn flush(&self) {
+        self.stderr.flush(LAST_WORDS);
+    }
+}
+
+fn is_in_foreground() -> bool {
+    if let Ok(group) = rustix::termios::tcgetpgrp(std::io::stderr()) {
+        return group == rustix::process::getpgrp();
+    }
+    true
 }
 
 /// Colors that are used.
@@ -163,14 +180,20 @@ pub enum Paint {
 pub(crate) mod tests {
     use super::*;
     use crate::cli::args::parse_main;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
 
     /// A stream that a test can read back.
     #[derive(Clone, Default)]
-    pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
+    struct Shared(Arc<Mutex<Vec<u8>>>);
 
-    impl Shared {
+    /// What came out of a screen.
+    pub(crate) struct Shown(Shared, Stderr);
+
+    impl Shown {
         pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            self.1.flush(Duration::from_secs(60));
+            String::from_utf8(self.0.0.lock().unwrap().clone()).unwrap()
         }
     }
 
@@ -183,11 +206,12 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn screen(flags: &[&str], is_terminal: bool, no_color: bool) -> (Screen, Shared) {
+    pub(crate) fn screen(flags: &[&str], is_terminal: bool, no_color: bool) -> (Screen, Shown) {
         let shared = Shared::default();
         let words: Vec<&str> = flags.iter().copied().chain(["x"]).collect();
         let output = parse_main(&words).unwrap().output;
-        (Screen::new(Box::new(shared.clone()), is_terminal, no_color, &output), shared)
+        let stderr = Stderr::over(Box::new(shared.clone()));
+        (Screen::new(stderr.clone(), is_terminal, no_color, &output), Shown(shared, stderr))
     }
 
     #[test]

@@ -238,6 +238,7 @@ impl Run {
                     Interrupt::Announce => self.client.announce(),
                     Interrupt::Pause => {
                         self.progress.clear();
+                        self.screen.flush();
                         pause();
                     }
                 },
@@ -403,6 +404,7 @@ impl Run {
             let failed = if tally.failed > 0 { format!(", {} failed", tally.failed) } else { String::new() };
             self.screen.say(&format!("{} of {} done{failed}", tally.done, tally.all));
         }
+        self.teller.sum_up(&self.screen);
         self.fetches.abort_all();
         tokio::select! {
             () = self.client.shut_down(POLITE_END) => Ok(code),

@@ -28,6 +28,8 @@ const FILES_NAMED: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Teller {
     complaints: BTreeSet<String>,
+    /// How many of them were not said.
+    kept_back: usize,
 }
 
 impl Teller {
@@ -79,11 +81,23 @@ impl Teller {
     }
 
     fn complain(&mut self, screen: &Screen, complaint: String) {
-        if screen.verbose() == 0 && self.complaints.len() >= COMPLAINTS {
+        if self.complaints.len() >= limit::COMPLAINTS || !self.complaints.insert(complaint.clone()) {
             return;
         }
-        if self.complaints.len() < limit::COMPLAINTS && self.complaints.insert(complaint.clone()) {
-            screen.warn(&complaint);
+        if screen.verbose() > 0 || self.complaints.len() <= COMPLAINTS {
+            return screen.warn(&complaint);
+        }
+        if self.kept_back == 0 {
+            screen.warn("from here on warnings are kept back; -v shows them all");
+        }
+        self.kept_back += 1;
+    }
+
+    /// Says at the end how much was not said.
+    pub(super) fn sum_up(&self, screen: &Screen) {
+        if self.kept_back > 0 {
+            let kept_back = format::count(self.kept_back, "warning");
+            screen.warn(&format!("{kept_back} kept back; -v shows them all"));
         }
     }
 }
@@ -188,6 +202,7 @@ mod tests {
         let (screen, shared) = screen(flags, false, false);
         let mut teller = Teller::default();
         notices.iter().for_each(|notice| teller.tell(&screen, "x", notice));
+        teller.sum_up(&screen);
         shared.text()
     }
 
@@ -201,9 +216,20 @@ mod tests {
         let notices = [failed("http://t", "no"), failed("http://t", "no"), failed("http://t", "never")];
         let expected = "warning: x: http://t refused: no\nwarning: x: http://t refused: never\n";
         assert_eq!(told(&[], &notices), expected);
+    }
+
+    #[test]
+    fn of_many_complaints_some_are_said_and_the_rest_counted() {
         let many: Vec<Notice> = (0..50).map(|number| failed(&format!("http://{number}"), "no")).collect();
-        assert_eq!(told(&[], &many).lines().count(), COMPLAINTS);
         assert_eq!(told(&["-v"], &many).lines().count(), 50);
+        assert_eq!(told(&[], &many[..COMPLAINTS]).lines().count(), COMPLAINTS);
+        let said = told(&[], &many);
+        let expected = [
+            "warning: x: http://4 refused: no",
+            "warning: from here on warnings are kept back; -v shows them all",
+            "warning: 45 warnings kept back; -v shows them all",
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>()[4..], expected);
     }
 
     #[test]

@@ -135,6 +135,8 @@ fn a_newcomer_has_its_first_piece_within_a_minute() {
 fn two_that_became_complete_part() {
     let mut swarm = build(&Scenario::new(1).seeds(2).leechers(3));
     assert!(swarm.finish(10 * MINUTE).is_done);
+    // News of the last pieces wait a moment.
+    swarm.world.run_for(Duration::from_secs(1));
     for host in swarm.world.hosts() {
         assert_eq!(swarm.world.snapshot(host, Detail::Totals).expect("it is on").peers, 0);
     }

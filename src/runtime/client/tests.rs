@@ -154,18 +154,20 @@ async fn a_disk_that_hangs_does_not_keep_anybody_from_leaving() {
 }
 
 #[tokio::test]
-async fn whoever_seeds_is_told_that_a_peer_left_for_what_could_not_be_read() {
+async fn a_seed_whose_only_file_cannot_be_read_ends_and_names_it() {
     let mut pair = Pair::start(16 << 20).await;
     pair.wait_for_a_write();
     let data = std::fs::File::options().write(true).open(pair.dir.path().join("seed/payload")).unwrap();
     data.set_len(0).unwrap();
     pair.gate.open();
-    let reason = tokio::time::timeout(LIMIT, async {
+    let error = tokio::time::timeout(LIMIT, async {
         loop {
-            if let Notice::PeerClosed { reason, .. } = pair.seed.notice().await.expect("it runs on") {
-                break reason;
+            if let Notice::Failed { failure, .. } = pair.seed.notice().await.expect("it runs on") {
+                break failure;
             }
         }
     });
-    assert_eq!(reason.await.expect("somebody leaves"), "what it asked for could not be read");
+    let error = error.await.expect("it ends");
+    let error = error.to_string();
+    assert!(error.contains("seed/payload"), "{error}");
 }

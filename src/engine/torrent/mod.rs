@@ -450,7 +450,10 @@ impl Torrent {
 
     fn fail(&mut self, ctx: &mut Context<'_>, error: DiskError) {
         match &mut self.state {
-            State::Active(active) => active.fail(ctx, error),
+            State::Active(active) => {
+                active.fail(ctx, error);
+                self.end_if_stopped(ctx);
+            }
             State::Opening(_) | State::Ended(_) => self.end_failed(ctx, error),
         }
     }

@@ -1,8 +1,8 @@
 //! One budget of slots for the whole session, and room for those who wait.
 //!
-//! Torrents share one uplink, so they share its slots too: how many peers it can serve well does not depend on how many
-//! torrents they are in. Torrents say that something has changed; when the input is dealt with, the choker looks at
-//! all of their peers, and each torrent does what it says.
+//! Torrents share one uplink, so they share its slots too: how many peers it can serve well does not depend on how
+//! many torrents they are in. Torrents say that something has changed; when the input is dealt with, the choker
+//! looks at all of their peers, and each torrent does what it says.
 
 use super::Session;
 use crate::base::time::Instant;

@@ -1,8 +1,9 @@
 //! From nothing known to ready: look at what is on disk, then check it.
 //!
-//! Checking is cut into jobs of about 16 MiB, and of 16 pieces at least, which are hashed side by side. A few of them
-//! are out at a time, so that it can be watched and stopped. Without data there is nothing to check, and of what an earlier run wrote down only what is
-//! unsure. Data that nothing has shown to be the torrent's is the last question, and `conflict` the answer.
+//! Checking is cut into jobs of about 16 MiB, and of 16 pieces at least, which are hashed side by side. A few of
+//! them are out at a time, so that it can be watched and stopped. Without data there is nothing to check, and of
+//! what an earlier run wrote down only what is unsure. Data that nothing has shown to be the torrent's is the last
+//! question, and `conflict` the answer.
 
 use std::net::SocketAddr;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::harness::free_address;
 use crate::harness::payload::{BLOCK, Payload};
 use crate::harness::program::Btget;
+use socket2::SockRef;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// More than the buffers of a connection that is not read take.
@@ -51,6 +52,8 @@ impl Taker {
         hello.extend_from_slice(&[0, 0, 0, 1, 2]);
         let greet = || -> std::io::Result<TcpStream> {
             let mut stream = TcpStream::connect(served.address)?;
+            // Some systems would let the whole payload wait to be read.
+            SockRef::from(&stream).set_recv_buffer_size(256 * 1024)?;
             stream.set_read_timeout(Some(LIMIT))?;
             stream.write_all(&hello)?;
             stream.read_exact(&mut [0; 68])?;

@@ -6,10 +6,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::harness::free_address;
 use crate::harness::payload::{BLOCK, Payload};
 use crate::harness::program::Btget;
-use socket2::SockRef;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// More than the buffers of a connection that is not read take.

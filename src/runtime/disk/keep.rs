@@ -383,6 +383,12 @@ impl Payload {
         }
     }
 
+    /// Whether the journal is kept open, and so from others.
+    #[cfg(test)]
+    pub(super) fn has_journal(&self) -> bool {
+        self.kept().journal.is_some()
+    }
+
     /// Lets go of the journal and the locks.
     pub(super) fn let_go(&self) {
         *self.kept() = Kept::default();

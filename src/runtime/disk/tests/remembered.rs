@@ -331,6 +331,15 @@ fn move_bytes(disk: &Disk, uploaded: u64, downloaded: u64) {
     disk.run(DiskJob::Remember { torrent: TORRENT, traffic: Traffic { uploaded, downloaded } });
 }
 
+/// Settles it, and waits until everything is on the disk and others may have the journal.
+fn settle(disk: &Disk) {
+    disk.run(DiskJob::Settle { torrent: TORRENT });
+    let payload = disk.pool.reader(TORRENT).unwrap().payload.clone();
+    while payload.has_journal() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn what_was_moved_right_before_the_end_is_remembered_whichever_worker_comes_first() {
     let setting = Setting::new();
@@ -354,13 +363,13 @@ fn what_was_moved_is_added_up_over_all_runs_and_all_who_seed() {
     move_bytes(&first, 3, 5);
     first.download(&setting.sample);
     move_bytes(&first, 0, 1000);
-    first.run(DiskJob::Settle { torrent: TORRENT });
+    settle(&first);
     move_bytes(&first, 20, 0);
     let (second, existing) = setting.start();
     assert_eq!(known(existing).traffic, Traffic { uploaded: 23, downloaded: 1005 });
     // The second one has the journal until it is settled: the first waits with what it has to say.
     move_bytes(&first, 100, 0);
-    second.run(DiskJob::Settle { torrent: TORRENT });
+    settle(&second);
     move_bytes(&second, 7000, 0);
     second.run(DiskJob::Close { torrent: TORRENT });
     move_bytes(&first, 1, 0);

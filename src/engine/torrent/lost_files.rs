@@ -10,12 +10,10 @@ use std::collections::BTreeSet;
 use super::Context;
 use super::active::Active;
 use crate::base::bitfield::Bitfield;
-use crate::base::index::{BlockRequest, FileIndex, PieceIndex};
+use crate::base::index::{FileIndex, PieceIndex};
 use crate::engine::action::CloseReason;
 use crate::engine::disk_job::DiskError;
-use crate::engine::input::ConnectionId;
 use crate::engine::notice::Notice;
-use crate::wire::peer::Message;
 
 /// Files that may be lost before the torrent ends.
 const FILES: usize = 8;
@@ -41,24 +39,6 @@ impl Active {
             offered.to_mut().remove(piece);
         }
         offered
-    }
-
-    /// Blocks that a peer asked for will not come.
-    pub(super) fn reject_unread(
-        &mut self,
-        ctx: &mut Context<'_>,
-        connection: ConnectionId,
-        blocks: &[BlockRequest],
-    ) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
-        for block in blocks {
-            let Some(at) = peer.uploading.iter().position(|queued| queued == block) else { continue };
-            peer.uploading.remove(at);
-            peer.uploads_begun = peer.uploads_begun.saturating_sub(1);
-            if peer.has_fast {
-                ctx.send(connection, Message::Reject(*block));
-            }
-        }
     }
 
     /// A file cannot be read. An error ends the torrent.

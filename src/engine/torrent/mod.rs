@@ -224,7 +224,7 @@ impl Torrent {
         }
     }
 
-    /// Blocks that were taken back will not go out to a member.
+    /// Blocks that were asked for will not go out to a member.
     pub(super) fn on_retracted(
         &mut self,
         ctx: &mut Context<'_>,
@@ -246,7 +246,7 @@ impl Torrent {
         error: DiskError,
     ) {
         let State::Active(active) = &mut self.state else { return };
-        active.reject_unread(ctx, connection, blocks);
+        active.on_retracted(ctx, connection, blocks);
         if let Err(error) = active.on_unreadable(ctx, file, error) {
             self.fail(ctx, error);
         }

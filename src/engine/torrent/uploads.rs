@@ -160,8 +160,9 @@ impl Active {
         }
     }
 
-    /// Blocks that were taken back will not go out, as nothing of them had. With the fast extension every request
-    /// gets one answer, so a reject says so; those that had begun to leave are answered by themselves.
+    /// Blocks that were taken back, or cannot be read, will not go out, as nothing of them had. With the fast
+    /// extension every request gets one answer, so a reject says so; those that had begun to leave are answered by
+    /// themselves.
     pub(super) fn on_retracted(
         &mut self,
         ctx: &mut Context<'_>,

@@ -67,6 +67,23 @@ pub enum DiskJob {
     },
 }
 
+impl DiskJob {
+    /// Whose job it is.
+    pub fn torrent(&self) -> TorrentId {
+        match self {
+            DiskJob::Open { torrent }
+            | DiskJob::OpenElsewhere { torrent, .. }
+            | DiskJob::Check { torrent, .. }
+            | DiskJob::FindUnproven { torrent }
+            | DiskJob::FinishFile { torrent, .. }
+            | DiskJob::Settle { torrent }
+            | DiskJob::Remember { torrent, .. }
+            | DiskJob::Close { torrent } => *torrent,
+            DiskJob::Advance(job) => job.torrent,
+        }
+    }
+}
+
 /// What came of a job.
 #[derive(Debug)]
 pub enum DiskResult {
@@ -125,6 +142,22 @@ pub enum DiskResult {
         /// Which.
         torrent: TorrentId,
     },
+}
+
+impl DiskResult {
+    /// Whose job it was.
+    pub fn torrent(&self) -> TorrentId {
+        match self {
+            DiskResult::Opened { torrent, .. }
+            | DiskResult::Checked { torrent, .. }
+            | DiskResult::UnprovenFound { torrent, .. }
+            | DiskResult::FileFinished { torrent, .. }
+            | DiskResult::Settled { torrent }
+            | DiskResult::Remembered { torrent }
+            | DiskResult::Closed { torrent } => *torrent,
+            DiskResult::Advanced { job, .. } => job.torrent,
+        }
+    }
 }
 
 /// What is on disk when a torrent starts.

@@ -123,6 +123,25 @@ pub struct Missing {
 }
 
 impl Notice {
+    /// Which torrent it is about.
+    pub fn torrent(&self) -> TorrentId {
+        match self {
+            Notice::Checked { torrent, .. }
+            | Notice::FileComplete { torrent, .. }
+            | Notice::Complete { torrent }
+            | Notice::Failed { torrent, .. }
+            | Notice::Stopped { torrent }
+            | Notice::FileLost { torrent, .. }
+            | Notice::Warning { torrent, .. }
+            | Notice::PieceFailed { torrent, .. }
+            | Notice::PeerBanned { torrent, .. }
+            | Notice::PeerConnected { torrent, .. }
+            | Notice::PeerClosed { torrent, .. }
+            | Notice::TrackerAnswered { torrent, .. }
+            | Notice::TrackerFailed { torrent, .. } => *torrent,
+        }
+    }
+
     /// Whether the like of it comes again and again, so that one may be missed; the others tell how a torrent stands.
     pub fn repeats(&self) -> bool {
         match self {

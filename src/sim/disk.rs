@@ -22,7 +22,6 @@ use crate::base::layout::Layout;
 use crate::base::rate::ByteRate;
 use crate::base::time::{Duration, Instant};
 use crate::engine::disk_job::{DiskJob, DiskResult, Existing, Traffic};
-use crate::engine::order::TorrentId;
 
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]
@@ -238,7 +237,7 @@ impl VirtualDisk {
     /// The same, on a disk that keeps real bytes.
     fn start_kept(&mut self, now: Instant, job: DiskJob) -> (u64, DiskResult) {
         let layout = self.content.layout().clone();
-        let Some(kept) = &mut self.kept else { return (0, DiskResult::Closed { torrent: torrent_of(&job) }) };
+        let Some(kept) = &mut self.kept else { return (0, DiskResult::Closed { torrent: job.torrent() }) };
         kept.pass(now);
         match job {
             DiskJob::Open { torrent } => {
@@ -303,20 +302,6 @@ impl VirtualDisk {
     }
 }
 
-fn torrent_of(job: &DiskJob) -> TorrentId {
-    match job {
-        DiskJob::Open { torrent }
-        | DiskJob::OpenElsewhere { torrent, .. }
-        | DiskJob::Check { torrent, .. }
-        | DiskJob::FindUnproven { torrent }
-        | DiskJob::FinishFile { torrent, .. }
-        | DiskJob::Settle { torrent }
-        | DiskJob::Remember { torrent, .. }
-        | DiskJob::Close { torrent } => *torrent,
-        DiskJob::Advance(job) => job.torrent,
-    }
-}
-
 /// The pieces that hold the payload bytes `range`.
 fn pieces_of(layout: &Layout, range: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
     let last = range.end.checked_sub(1).filter(|last| *last >= range.start);
@@ -330,6 +315,7 @@ mod tests {
     use crate::base::index::BlockAddress;
     use crate::base::random::Rng;
     use crate::engine::disk_job::{PieceJob, Verdict};
+    use crate::engine::order::TorrentId;
     use crate::hashing::RunningHash;
 
     const PIECE: PieceIndex = PieceIndex(1);

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use super::goals::Service;
 use super::job::{Active, Job, State};
 use super::patience::{GivenUp, Patience};
-use super::words::{Teller, done, failed, missing_files, torrent_of};
+use super::words::{Teller, done, failed, missing_files};
 use super::{Content, Source, look_up};
 use crate::base::limit;
 use crate::base::size::size;
@@ -253,7 +253,7 @@ impl Run {
             Notice::TrackerFailed { refused, .. } => *refused,
             _ => false,
         };
-        let Some(torrent) = torrent_of(&notice) else { return };
+        let torrent = notice.torrent();
         let Some(index) = self.job_of(torrent) else { return };
         self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
         match notice {

@@ -14,7 +14,6 @@ use crate::cli::output::escape::{escape, escape_sentence};
 use crate::cli::output::format;
 use crate::engine::disk_job::DiskErrorKind;
 use crate::engine::notice::{Missing, Notice, TorrentFailure};
-use crate::engine::order::TorrentId;
 use crate::engine::snapshot::TorrentSnapshot;
 use crate::metainfo::Metainfo;
 
@@ -169,31 +168,13 @@ pub(super) fn missing_files(missing: &Missing, metainfo: &Metainfo) -> Vec<Strin
     lines
 }
 
-/// Which torrent a notice is about.
-pub(super) fn torrent_of(notice: &Notice) -> Option<TorrentId> {
-    match notice {
-        Notice::Checked { torrent, .. }
-        | Notice::FileComplete { torrent, .. }
-        | Notice::Complete { torrent }
-        | Notice::Failed { torrent, .. }
-        | Notice::Stopped { torrent }
-        | Notice::FileLost { torrent, .. }
-        | Notice::Warning { torrent, .. }
-        | Notice::PieceFailed { torrent, .. }
-        | Notice::PeerBanned { torrent, .. }
-        | Notice::PeerConnected { torrent, .. }
-        | Notice::PeerClosed { torrent, .. }
-        | Notice::TrackerAnswered { torrent, .. }
-        | Notice::TrackerFailed { torrent, .. } => Some(*torrent),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::output::screen::tests::screen;
     use crate::cli::output::status::tests::snapshot;
     use crate::engine::disk_job::DiskError;
+    use crate::engine::order::TorrentId;
     use crate::engine::snapshot::Phase;
 
     const TORRENT: TorrentId = TorrentId(1);

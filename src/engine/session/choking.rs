@@ -8,9 +8,8 @@ use super::Session;
 use crate::base::time::Instant;
 use crate::engine::action::Direction;
 use crate::engine::choker::{Changes, Standing};
-use crate::engine::input::ConnectionId;
-use crate::engine::order::TorrentId;
 use crate::engine::timers::TimerReason;
+use crate::engine::torrent::Torrent;
 
 impl Session {
     /// Grants what torrents wished for while the input was dealt with.
@@ -22,15 +21,15 @@ impl Session {
             self.rechoke(now);
         }
         for (torrent, newcomer) in std::mem::take(&mut self.wishes.newcomers) {
-            self.with_torrent(now, torrent, |torrent, ctx| torrent.offer_fast(ctx, newcomer));
+            self.with_active(now, torrent, |active, ctx| active.offer_fast(ctx, newcomer));
         }
     }
 
     /// Lets the choker decide anew.
     pub(super) fn rechoke(&mut self, now: Instant) {
         let mut standings: Vec<Standing> = Vec::new();
-        for torrent in self.torrents.values_mut() {
-            torrent.add_standings(now, &mut standings);
+        for active in self.torrents.values_mut().filter_map(Torrent::active_mut) {
+            active.add_standings(now, &mut standings);
         }
         for standing in &mut standings {
             // What a limit of ours has held back was not left lying.
@@ -39,11 +38,11 @@ impl Session {
         }
         let Changes { choke, unchoke } = self.choker.decide(now, &standings);
         self.timers.set(TimerReason::Choker, self.choker.poll_timeout());
-        let changes = choke.into_iter().map(|connection| (connection, true));
-        for (connection, choke) in changes.chain(unchoke.into_iter().map(|connection| (connection, false))) {
-            if let Some(torrent) = self.connections.member_of(connection) {
-                self.with_torrent(now, torrent, |torrent, ctx| torrent.set_choking(ctx, connection, choke));
-            }
+        for connection in choke {
+            self.with_member(now, connection, |active, ctx| active.choke(ctx, connection));
+        }
+        for connection in unchoke {
+            self.with_member(now, connection, |active, ctx| active.unchoke(ctx, connection));
         }
     }
 
@@ -53,12 +52,11 @@ impl Session {
         if !self.parting_gate.pass(now) {
             return false;
         }
-        let least = |(id, torrent): (&TorrentId, &crate::engine::torrent::Torrent)| {
-            torrent.least_useful(now).map(|(rank, connection)| (rank, connection, *id))
+        let active = self.torrents.values().filter_map(Torrent::active);
+        let Some((_, connection)) = active.filter_map(|active| active.least_useful(now)).min() else {
+            return false;
         };
-        let least: Option<(_, ConnectionId, TorrentId)> = self.torrents.iter().filter_map(least).min();
-        let Some((_, connection, torrent)) = least else { return false };
-        self.with_torrent(now, torrent, |torrent, ctx| torrent.part_with(ctx, connection));
+        self.with_member(now, connection, |active, ctx| active.part_with(ctx, connection));
         true
     }
 }

@@ -138,8 +138,7 @@ impl Session {
                     return self.refuse(connection, address, origin, CloseReason::Stopped);
                 };
                 stage = Stage::Handshake(Some(torrent));
-                let ours = self.with_torrent(now, torrent, |torrent, ctx| torrent.handshake(ctx)).flatten();
-                match ours {
+                match self.with_active(now, torrent, |active, ctx| active.handshake(ctx)) {
                     Some(handshake) => {
                         self.actions.push_back(Action::SendHandshake { connection, handshake });
                     }
@@ -182,12 +181,11 @@ impl Session {
         if messages.peek().is_none() {
             return;
         }
-        let Some(torrent) = self.connections.member_of(connection) else { return };
         let messages = messages.filter_map(|inbound| match inbound {
             Inbound::Message(message) => Some(message),
             Inbound::Handshake(_) => None,
         });
-        self.with_torrent(now, torrent, |torrent, ctx| torrent.on_messages(ctx, connection, messages));
+        self.with_member(now, connection, |active, ctx| active.on_messages(ctx, connection, messages));
     }
 
     fn handle_handshake(&mut self, now: Instant, connection: ConnectionId, handshake: &Handshake) {
@@ -226,12 +224,12 @@ impl Session {
         origin: Origin,
         handshake: &Handshake,
     ) -> Result<TorrentId, CloseReason> {
-        let admitted = self.with_torrent(now, torrent, |torrent, ctx| {
+        let admitted = self.with_active(now, torrent, |active, ctx| {
             if origin == Origin::Accepted {
-                let handshake = torrent.handshake(ctx).ok_or(CloseReason::WrongTorrent)?;
+                let handshake = active.handshake(ctx);
                 ctx.actions.push_back(Action::SendHandshake { connection, handshake });
             }
-            torrent.admit(ctx, connection, address, origin, handshake)
+            active.admit(ctx, connection, address, origin, handshake)
         });
         admitted.unwrap_or(Err(CloseReason::WrongTorrent)).map(|()| torrent)
     }
@@ -259,13 +257,13 @@ impl Session {
 
     fn handle_dial_succeeded(&mut self, now: Instant, dial: DialId) {
         if let Some((torrent, _)) = self.dials.remove(&dial) {
-            self.with_torrent(now, torrent, |torrent, _| torrent.on_dial_succeeded());
+            self.with_active(now, torrent, |active, _| active.on_dial_succeeded());
         }
     }
 
     pub(super) fn handle_dial_failed(&mut self, now: Instant, dial: DialId, end: DialEnd) {
         if let Some((torrent, address)) = self.dials.remove(&dial) {
-            self.with_torrent(now, torrent, |torrent, ctx| torrent.on_dial_failed(ctx, address, end));
+            self.with_active(now, torrent, |active, ctx| active.on_dial_failed(ctx, address, end));
         }
     }
 
@@ -275,8 +273,8 @@ impl Session {
         match link.stage {
             Stage::Member(torrent) => {
                 self.bandwidth.on_left(connection);
-                self.with_torrent(now, torrent, |torrent, ctx| {
-                    torrent.on_closed(ctx, connection, cause.to_string());
+                self.with_active(now, torrent, |active, ctx| {
+                    active.on_closed(ctx, connection, cause.to_string());
                 });
             }
             Stage::Handshake(_) => {

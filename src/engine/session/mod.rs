@@ -15,14 +15,13 @@ use std::sync::Arc;
 use super::action::{Action, Direction};
 use super::bandwidth::{Bandwidth, Grant};
 use super::choker::Choker;
-use super::disk_job::DiskResult;
-use super::input::{DialId, FetchId, Input};
+use super::input::{ConnectionId, DialId, FetchId, Input};
 use super::notice::{Notice, TorrentFailure};
 use super::order::{Order, TorrentId, TorrentSpec};
 use super::settings::Settings;
 use super::snapshot::{Detail, SessionSnapshot, StallReason, TorrentSnapshot};
 use super::timers::{TimerReason, Timers};
-use super::torrent::{Asking, Context, DialEnd, Names, PartingGate, Room, Torrent, Wishes};
+use super::torrent::{Active, Asking, Context, DialEnd, Names, PartingGate, Room, Torrent, Wishes};
 use crate::base::peer_id::PeerId;
 use crate::base::random::Rng;
 use crate::base::time::{Duration, Instant};
@@ -101,25 +100,17 @@ impl Session {
                 self.handle_messages(now, connection, messages);
             }
             Input::Uploaded { connection, blocks } => {
-                if let Some(torrent) = self.connections.member_of(connection) {
-                    self.with_torrent(now, torrent, |torrent, ctx| {
-                        torrent.on_uploaded(ctx, connection, &blocks);
-                    });
-                }
+                self.with_member(now, connection, |active, ctx| active.on_uploaded(ctx, connection, &blocks));
             }
             Input::Retracted { connection, blocks } => {
-                if let Some(torrent) = self.connections.member_of(connection) {
-                    self.with_torrent(now, torrent, |torrent, ctx| {
-                        torrent.on_retracted(ctx, connection, &blocks);
-                    });
-                }
+                self.with_member(now, connection, |active, ctx| {
+                    active.on_retracted(ctx, connection, &blocks);
+                });
             }
             Input::UploadFailed { connection, blocks, file, error } => {
-                if let Some(torrent) = self.connections.member_of(connection) {
-                    self.with_torrent(now, torrent, |torrent, ctx| {
-                        torrent.on_upload_failed(ctx, connection, &blocks, file, *error);
-                    });
-                }
+                self.with_member(now, connection, |active, ctx| {
+                    active.on_upload_failed(ctx, connection, &blocks, file, *error);
+                });
             }
             Input::Moved { connection, direction, bytes } => {
                 self.bandwidth.on_moved(now, connection, direction, bytes);
@@ -127,20 +118,19 @@ impl Session {
             }
             Input::ConnectionClosed { connection, cause } => self.handle_closed(now, connection, cause),
             Input::NetworkChanged => {
-                self.with_every_torrent(now, |torrent, ctx| torrent.on_network_changed(ctx));
+                self.with_every_active(now, |active, ctx| active.on_network_changed(ctx));
             }
             Input::DiskFinished(result) => {
-                let torrent = torrent_of(&result);
-                self.with_torrent(now, torrent, |torrent, ctx| torrent.on_disk_finished(ctx, result));
+                self.with_torrent(now, result.torrent(), |torrent, ctx| {
+                    torrent.on_disk_finished(ctx, result)
+                });
             }
             Input::BuffersCrowded(crowded) => {
-                self.with_every_torrent(now, |torrent, ctx| torrent.on_buffers_crowded(ctx, crowded));
+                self.with_every_active(now, |active, ctx| active.on_buffers_crowded(ctx, crowded));
             }
             Input::HttpFinished { fetch, result } => {
                 if let Some(torrent) = self.fetches.remove(&fetch) {
-                    self.with_torrent(now, torrent, |torrent, ctx| {
-                        torrent.on_http_finished(ctx, fetch, result);
-                    });
+                    self.with_active(now, torrent, |active, ctx| active.on_http_finished(ctx, fetch, result));
                 }
             }
         }
@@ -159,7 +149,7 @@ impl Session {
                 }
                 TimerReason::Choker => self.wishes.rechoke = true,
                 TimerReason::Torrent(torrent) => {
-                    self.with_torrent(now, torrent, |torrent, ctx| torrent.handle_timeout(ctx));
+                    self.with_active(now, torrent, |active, ctx| active.handle_timeout(ctx));
                 }
             }
         }
@@ -196,9 +186,7 @@ impl Session {
     /// Panics when something is not as it must be: for simulations and tests.
     pub fn check_invariants(&self) {
         assert!(self.actions.is_empty(), "actions are left undrained");
-        for torrent in self.torrents.values() {
-            torrent.check_invariants();
-        }
+        self.torrents.values().filter_map(Torrent::active).for_each(Active::check_invariants);
     }
 
     fn allow(&mut self, Grant { connection, direction, bytes }: Grant) {
@@ -211,7 +199,7 @@ impl Session {
         let is_late = self.timers.next().is_some_and(|(at, _)| now.since(at) >= SLEPT);
         if is_late && now.since(self.woken_at) >= SLEPT {
             self.woken_at = now;
-            self.with_every_torrent(now, |torrent, ctx| torrent.on_woken(ctx));
+            self.with_every_active(now, |active, ctx| active.on_woken(ctx));
         }
     }
 
@@ -221,7 +209,7 @@ impl Session {
             Order::AddPeers { torrent, addresses } => {
                 self.with_torrent(now, torrent, |torrent, ctx| torrent.add_peers(ctx, &addresses));
             }
-            Order::Announce => self.with_every_torrent(now, |torrent, ctx| torrent.announce(ctx)),
+            Order::Announce => self.with_every_active(now, |active, ctx| active.announce(ctx)),
             Order::StopTorrent { torrent } => {
                 self.with_torrent(now, torrent, |torrent, ctx| torrent.stop(ctx));
             }
@@ -253,7 +241,8 @@ impl Session {
         let (result, asking) = self.with_context(now, |ctx| {
             ctx.asked_elsewhere = ctx.asked_elsewhere - before;
             let result = act(&mut torrent, ctx);
-            (result, is_limited.then(|| torrent.asking(ctx)))
+            let asking = is_limited.then(|| torrent.active_mut().map(|active| active.asking(ctx)));
+            (result, asking.map(Option::unwrap_or_default))
         });
         if let Some(asking) = asking {
             self.asking.1 = self.asking.1 - before + asking;
@@ -270,10 +259,32 @@ impl Session {
         Some(result)
     }
 
-    fn with_every_torrent(&mut self, now: Instant, act: impl Fn(&mut Torrent, &mut Context<'_>)) {
+    /// Runs `act` on a torrent that trades.
+    fn with_active<R>(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        act: impl FnOnce(&mut Active, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        self.with_torrent(now, id, |torrent, ctx| torrent.when_active(ctx, act)).flatten()
+    }
+
+    /// Runs `act` on the torrent that a connection is a member of.
+    fn with_member(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        act: impl FnOnce(&mut Active, &mut Context<'_>),
+    ) {
+        if let Some(torrent) = self.connections.member_of(connection) {
+            self.with_active(now, torrent, act);
+        }
+    }
+
+    fn with_every_active(&mut self, now: Instant, act: impl Fn(&mut Active, &mut Context<'_>)) {
         let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
         for torrent in all {
-            self.with_torrent(now, torrent, &act);
+            self.with_active(now, torrent, &act);
         }
     }
 
@@ -293,18 +304,5 @@ impl Session {
             asked_elsewhere: self.asking.1,
         };
         act(&mut ctx)
-    }
-}
-
-fn torrent_of(result: &DiskResult) -> TorrentId {
-    match result {
-        DiskResult::Opened { torrent, .. }
-        | DiskResult::Checked { torrent, .. }
-        | DiskResult::UnprovenFound { torrent, .. }
-        | DiskResult::FileFinished { torrent, .. }
-        | DiskResult::Settled { torrent }
-        | DiskResult::Remembered { torrent }
-        | DiskResult::Closed { torrent } => *torrent,
-        DiskResult::Advanced { job, .. } => job.torrent,
     }
 }

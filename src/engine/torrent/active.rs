@@ -1,4 +1,7 @@
 //! A torrent that trades: its state, how it starts and stops, and when it wakes.
+//!
+//! What the session tells it stands beside what comes of it, in the files that [`super`] lists; those methods are the
+//! ones that all of the engine sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -32,7 +35,7 @@ use crate::engine::tracker::Announcer;
 use crate::wire::peer::{Handshake, message::Reserved};
 
 /// An active torrent.
-pub(super) struct Active {
+pub(in crate::engine) struct Active {
     pub(super) id: TorrentId,
     pub(super) spec: TorrentSpec,
     pub(super) peers: BTreeMap<ConnectionId, PeerConnection>,
@@ -190,7 +193,7 @@ impl Active {
         self.is_stopping
     }
 
-    pub(super) fn handshake(&self, ctx: &Context<'_>) -> Handshake {
+    pub(in crate::engine) fn handshake(&self, ctx: &Context<'_>) -> Handshake {
         Handshake {
             reserved: Reserved::NONE.with_fast().with_extension(),
             info_hash: self.spec.info_hashes.wire(),
@@ -272,7 +275,7 @@ impl Active {
     }
 
     /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+    pub(in crate::engine) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         if self.failure.is_some() {
             return self.pump_tracker(ctx);
         }
@@ -315,7 +318,7 @@ impl Active {
         }
     }
 
-    pub(super) fn check_invariants(&self) {
+    pub(in crate::engine) fn check_invariants(&self) {
         self.picker.check_invariants();
         for (connection, peer) in &self.peers {
             assert!(

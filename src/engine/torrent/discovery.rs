@@ -95,7 +95,7 @@ impl Active {
     }
 
     /// An announce is done.
-    pub(super) fn on_http_finished(
+    pub(in crate::engine) fn on_http_finished(
         &mut self,
         ctx: &mut Context<'_>,
         fetch: FetchId,
@@ -147,8 +147,18 @@ impl Active {
         self.peer_list.next_dial_at().map(|at| at.max(self.dial_after))
     }
 
+    /// A dialled peer became a member.
+    pub(in crate::engine) fn on_dial_succeeded(&mut self) {
+        self.dials_out -= 1;
+    }
+
     /// A dialled peer did not become a member.
-    pub(super) fn on_dial_failed(&mut self, ctx: &mut Context<'_>, address: SocketAddr, end: DialEnd) {
+    pub(in crate::engine) fn on_dial_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        address: SocketAddr,
+        end: DialEnd,
+    ) {
         self.dials_out -= 1;
         match end {
             DialEnd::Unreachable => self.peer_list.on_dial_failed(ctx.now, address),

@@ -48,7 +48,7 @@ impl FastTakers {
 impl Active {
     /// Offers a few pieces to a newcomer that has to wait. Pieces that no other peer has are kept for those whose
     /// turn it is: they pass them on, while all newcomers from one place would be sent the same few.
-    pub(super) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(in crate::engine) fn offer_fast(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get(&connection) else { return };
         if !is_newcomer(peer) || self.super_seed.is_some() || ctx.settings.slots == Slots::Fixed(0) {
             return;

@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use super::Context;
 use super::active::Active;
 use crate::base::bitfield::Bitfield;
-use crate::base::index::{FileIndex, PieceIndex};
+use crate::base::index::{BlockRequest, FileIndex, PieceIndex};
 use crate::engine::action::CloseReason;
 use crate::engine::disk_job::DiskError;
+use crate::engine::input::ConnectionId;
 use crate::engine::notice::Notice;
 
 /// Files that may be lost before the torrent ends.
@@ -41,8 +42,23 @@ impl Active {
         offered
     }
 
+    /// Blocks for a member cannot be read.
+    pub(in crate::engine) fn on_upload_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        blocks: &[BlockRequest],
+        file: FileIndex,
+        error: DiskError,
+    ) {
+        self.on_retracted(ctx, connection, blocks);
+        if let Err(error) = self.on_unreadable(ctx, file, error) {
+            self.fail(ctx, error);
+        }
+    }
+
     /// A file cannot be read. An error ends the torrent.
-    pub(super) fn on_unreadable(
+    fn on_unreadable(
         &mut self,
         ctx: &mut Context<'_>,
         file: FileIndex,

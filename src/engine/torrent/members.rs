@@ -25,7 +25,7 @@ pub(super) fn key(connection: ConnectionId) -> PeerKey {
 
 impl Active {
     /// Takes in a peer that shook hands, and greets it.
-    pub(super) fn admit(
+    pub(in crate::engine) fn admit(
         &mut self,
         ctx: &mut Context<'_>,
         connection: ConnectionId,
@@ -108,7 +108,7 @@ impl Active {
     }
 
     /// Reads what a member said, then asks and serves what follows from it.
-    pub(super) fn on_messages(
+    pub(in crate::engine) fn on_messages(
         &mut self,
         ctx: &mut Context<'_>,
         connection: ConnectionId,
@@ -296,7 +296,12 @@ impl Active {
     }
 
     /// Forgets a member that is gone.
-    pub(super) fn on_closed(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: String) {
+    pub(in crate::engine) fn on_closed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        reason: String,
+    ) {
         let Some(peer) = self.peers.remove(&connection) else { return };
         let address = peer.address;
         self.picker.release_peer(key(connection));

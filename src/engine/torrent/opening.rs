@@ -15,7 +15,8 @@ use crate::base::random::Rng;
 use crate::base::rate::ByteRate;
 use crate::base::time::Instant;
 use crate::engine::action::Action;
-use crate::engine::disk_job::{DiskError, DiskJob, DiskResult, Existing, Traffic};
+use crate::engine::disk_job::{DiskJob, DiskResult, Existing, Traffic};
+use crate::engine::notice::{Missing, TorrentFailure};
 use crate::engine::order::{TorrentId, TorrentSpec};
 use crate::engine::snapshot::{Phase, TorrentSnapshot};
 use crate::hashing;
@@ -31,8 +32,8 @@ pub(super) enum Step {
     Wait,
     /// All is known.
     Ready,
-    /// The disk refused.
-    Failed(DiskError),
+    /// It cannot trade.
+    Failed(TorrentFailure),
 }
 
 /// A torrent before it trades.
@@ -126,9 +127,9 @@ impl Opening {
             DiskResult::Opened { result: Err(error), .. }
             | DiskResult::Checked { result: Err(error), .. }
             | DiskResult::UnprovenFound { result: Err(error), .. } => {
-                return Step::Failed(error);
+                return Step::Failed(TorrentFailure::Disk(error));
             }
-            DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return Step::Ready,
+            DiskResult::Opened { result: Ok(Existing::Nothing), .. } => return self.ready(),
             DiskResult::Opened { result: Ok(Existing::Something), .. } => {
                 self.begin_check(ctx.now, Bitfield::full(self.spec.layout.piece_count()));
             }
@@ -149,7 +150,9 @@ impl Opening {
                 }
             }
             DiskResult::UnprovenFound { result: Ok(unproven), .. } => {
-                let Some(because) = conflict(&self.spec, &unproven).map(Box::new) else { return Step::Ready };
+                let Some(because) = conflict(&self.spec, &unproven).map(Box::new) else {
+                    return self.ready();
+                };
                 self.forget_disk();
                 ctx.actions.push_back(Action::Disk(DiskJob::OpenElsewhere { torrent: self.id, because }));
                 return Step::Wait;
@@ -165,6 +168,14 @@ impl Opening {
             ctx.actions.push_back(Action::Disk(DiskJob::FindUnproven { torrent: self.id }));
         }
         Step::Wait
+    }
+
+    /// All is known: one that may only be served must be whole.
+    fn ready(&self) -> Step {
+        if self.spec.seed_only && !self.have.is_full() {
+            return Step::Failed(TorrentFailure::Incomplete(missing(&self.spec, &self.have)));
+        }
+        Step::Ready
     }
 
     /// What is known of the disk was about another place.
@@ -237,4 +248,20 @@ impl Opening {
             peer_list: Vec::new(),
         }
     }
+}
+
+/// What is missing of a torrent of which we `have` this.
+fn missing(spec: &TorrentSpec, have: &Bitfield) -> Missing {
+    let mut missing = Missing { pieces: 0, files: Vec::new() };
+    for piece in spec.layout.pieces().filter(|piece| !have.has(*piece)) {
+        missing.pieces += 1;
+        let slices = spec.file_map.slices(spec.layout.piece_range(piece));
+        for slice in slices.filter(|slice| !slice.is_pad && slice.length > 0) {
+            match missing.files.last_mut() {
+                Some((file, bytes)) if *file == slice.file => *bytes += slice.length,
+                _ => missing.files.push((slice.file, slice.length)),
+            }
+        }
+    }
+    missing
 }

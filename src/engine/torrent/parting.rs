@@ -48,13 +48,13 @@ pub(in crate::engine) type Rank = (bool, Instant);
 
 impl Active {
     /// The peer that would be missed least, if there is one that may be asked to leave.
-    pub(super) fn least_useful(&self, now: Instant) -> Option<(Rank, ConnectionId)> {
+    pub(in crate::engine) fn least_useful(&self, now: Instant) -> Option<(Rank, ConnectionId)> {
         let ranked = |(id, peer): (&ConnectionId, &PeerConnection)| Some((rank(peer, now)?, *id));
         self.peers.iter().filter_map(ranked).min()
     }
 
     /// Closes a peer for the sake of others; it is not looked for before them.
-    pub(super) fn part_with(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(in crate::engine) fn part_with(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get(&connection) else { return };
         let address = peer.listens.unwrap_or(peer.address);
         self.leave(ctx, connection, CloseReason::Useless);

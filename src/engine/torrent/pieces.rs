@@ -152,19 +152,23 @@ impl Active {
 
     /// Buffers are, or are no longer, more than half full. At that moment everything that waits is written;
     /// from then on a piece's blocks are as soon as a run's worth of them waits, wherever they lie.
-    pub(super) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
+    pub(in crate::engine) fn on_buffers_crowded(&mut self, ctx: &mut Context<'_>, crowded: bool) {
         self.is_crowded = crowded;
         if crowded && self.full_disk.is_none() && self.failure.is_none() {
             self.submit_all(ctx);
         }
     }
 
-    /// A disk job is done.
-    pub(super) fn on_disk_finished(
-        &mut self,
-        ctx: &mut Context<'_>,
-        result: DiskResult,
-    ) -> Result<(), DiskError> {
+    /// A disk job is done. When the disk refuses for any other reason than that it is full, the torrent ends.
+    pub(super) fn on_disk_finished(&mut self, ctx: &mut Context<'_>, result: DiskResult) {
+        if self.failure.is_none()
+            && let Err(error) = self.on_disk_result(ctx, result)
+        {
+            self.fail(ctx, error);
+        }
+    }
+
+    fn on_disk_result(&mut self, ctx: &mut Context<'_>, result: DiskResult) -> Result<(), DiskError> {
         match result {
             DiskResult::Advanced { job, result: Err(error) } => match error.kind {
                 DiskErrorKind::Full { free } => self.on_job_refused(ctx, job, free),

@@ -20,13 +20,13 @@ const SPREAD: Duration = Duration::from_secs(5);
 
 impl Active {
     /// A person wishes that the trackers are asked.
-    pub(super) fn announce(&mut self, ctx: &mut Context<'_>) {
+    pub(in crate::engine) fn announce(&mut self, ctx: &mut Context<'_>) {
         self.announcer.hurry(ctx.now, Duration::ZERO);
         self.pump_tracker(ctx);
     }
 
     /// The network has come back, or is another one.
-    pub(super) fn on_network_changed(&mut self, ctx: &mut Context<'_>) {
+    pub(in crate::engine) fn on_network_changed(&mut self, ctx: &mut Context<'_>) {
         if self.is_stopping() {
             return;
         }
@@ -45,7 +45,7 @@ impl Active {
     }
 
     /// The program goes on after it was stopped for a while: whoever still lives has time to show it.
-    pub(super) fn on_woken(&mut self, ctx: &mut Context<'_>) {
+    pub(in crate::engine) fn on_woken(&mut self, ctx: &mut Context<'_>) {
         for peer in self.peers.values_mut() {
             let heard_at = peer.last_received + ctx.settings.peer_timeout;
             if heard_at < ctx.now + GRACE {

@@ -75,7 +75,7 @@ impl Active {
     }
 
     /// What its peers under a limit are asked for.
-    pub(super) fn asking(&mut self, ctx: &Context<'_>) -> Asking {
+    pub(in crate::engine) fn asking(&mut self, ctx: &Context<'_>) -> Asking {
         let mut asking = Asking::default();
         let is_limited = |address: std::net::SocketAddr| !ctx.settings.is_unlimited(address.ip());
         for peer in self.peers.values_mut().filter(|peer| is_limited(peer.address)) {

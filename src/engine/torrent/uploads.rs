@@ -35,7 +35,7 @@ impl Active {
     }
 
     /// Adds how its peers stand, for the choker.
-    pub(super) fn add_standings(&mut self, now: Instant, standings: &mut Vec<Standing>) {
+    pub(in crate::engine) fn add_standings(&mut self, now: Instant, standings: &mut Vec<Standing>) {
         if self.is_stopping() {
             return;
         }
@@ -59,7 +59,7 @@ impl Active {
         standings.extend(self.peers.iter_mut().map(standing));
     }
 
-    pub(super) fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(in crate::engine) fn unchoke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         // Before the peer may ask, so that its first requests can heed it.
         self.suggest(ctx, connection);
         let Some(peer) = self.peers.get_mut(&connection) else { return };
@@ -71,7 +71,7 @@ impl Active {
     }
 
     /// Chokes a peer: what it asked for is void. It may ask again for what it was offered.
-    pub(super) fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
+    pub(in crate::engine) fn choke(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.am_choking = true;
         // One that wants nothing has given its slot up by itself, and may have one again at once.
@@ -163,7 +163,7 @@ impl Active {
     /// Blocks that were taken back, or cannot be read, will not go out, as nothing of them had. With the fast
     /// extension every request gets one answer, so a reject says so; those that had begun to leave are answered by
     /// themselves.
-    pub(super) fn on_retracted(
+    pub(in crate::engine) fn on_retracted(
         &mut self,
         ctx: &mut Context<'_>,
         connection: ConnectionId,
@@ -182,7 +182,7 @@ impl Active {
     }
 
     /// Blocks have gone out.
-    pub(super) fn on_uploaded(
+    pub(in crate::engine) fn on_uploaded(
         &mut self,
         ctx: &mut Context<'_>,
         connection: ConnectionId,

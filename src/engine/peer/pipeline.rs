@@ -3,6 +3,9 @@
 //! Depth follows the peer's best second of late: enough requests for a second of it (or for two round trips,
 //! if that is more), between 8 and what the peer accepts. It starts small and grows by one with every block
 //! until the rate grows no more. A peer that lets its requests lie is snubbed: one request, until it delivers.
+//!
+//! Here a request is what counts against the peer, with the time that it takes; whose answer is welcome, and whom else
+//! to ask, is the picker's to know. When a peer is late, its requests are over here, and there they are not.
 
 use std::collections::VecDeque;
 

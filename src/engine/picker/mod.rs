@@ -244,6 +244,16 @@ impl PiecePicker {
         self.requests.outstanding(peer)
     }
 
+    /// Of these blocks those that `peer` is not late with, oldest request first: what it was late with it was told
+    /// is no longer wanted. For checks: looks at every block's state.
+    pub fn due_from(&self, peer: PeerKey) -> impl Iterator<Item = BlockAddress> + '_ {
+        let asked = self.requests.oldest_first(peer);
+        asked.filter(move |asked| {
+            let block = self.pieces.open_piece(asked.piece).map(|open| open.blocks()[asked.block as usize]);
+            !matches!(block, Some(Block::Late(late) | Block::Retried { late, .. }) if late == peer)
+        })
+    }
+
     /// A piece whose blocks are all here is right, and written.
     pub fn mark_verified(&mut self, piece: PieceIndex) {
         self.pieces.accept(piece);

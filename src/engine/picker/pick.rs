@@ -269,7 +269,7 @@ impl PiecePicker {
         let overdue = self.requests.overdue(now, age, peer);
         let asked = overdue.into_iter().flat_map(|other| {
             let is_late = late.contains(&other);
-            self.requests.newest_first(other).map(move |block| (block, is_late))
+            self.requests.oldest_first(other).rev().map(move |block| (block, is_late))
         });
         for (block, is_late) in asked.take(SECOND_PROBES).filter(|(block, _)| peer_has.has(block.piece)) {
             let open =

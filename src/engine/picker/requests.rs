@@ -1,4 +1,8 @@
 //! What each peer was asked for, oldest first, and which piece it is working on.
+//!
+//! Beside the blocks' states, so that whom to ask a second time, and what to release when a peer goes, is found
+//! without looking at every block. It includes what a peer was late with, for its answer is still welcome: that is
+//! where it differs from what a connection counts as out.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -51,12 +55,10 @@ impl Requests {
         self.peers.get(&peer).map_or(0, |peer| peer.outstanding.len())
     }
 
-    /// The blocks that `peer` was asked for, the last one first.
-    pub(super) fn newest_first(&self, peer: PeerKey) -> impl Iterator<Item = BlockAddress> + '_ {
-        self.peers
-            .get(&peer)
-            .into_iter()
-            .flat_map(|peer| peer.outstanding.iter().rev().map(|(block, _)| *block))
+    /// The blocks that `peer` was asked for.
+    pub(super) fn oldest_first(&self, peer: PeerKey) -> impl DoubleEndedIterator<Item = BlockAddress> + '_ {
+        let peer = self.peers.get(&peer).into_iter();
+        peer.flat_map(|peer| peer.outstanding.iter().map(|(block, _)| *block))
     }
 
     pub(super) fn add(&mut self, peer: PeerKey, blocks: &[BlockAddress], now: Instant) {

@@ -242,13 +242,13 @@ fn an_option_may_come_from_the_environment_and_the_command_line_beats_it() {
     let folder = work.path().join("elsewhere");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("here"), payload.bytes()).unwrap();
-    let run = |args: &[&str]| {
+    let run = |timeout: &str, args: &[&str]| {
         let mut command = program(work.path(), args);
-        command.env("BTGET_DIR", &folder).env("BTGET_TIMEOUT", "300ms").env("BTGET_NO_DHT", "1");
+        command.env("BTGET_DIR", &folder).env("BTGET_TIMEOUT", timeout).env("BTGET_NO_DHT", "1");
         command.output().expect("btget starts").status.code()
     };
-    assert_eq!(run(&["here.torrent"]), Some(0));
-    assert_eq!(run(&["here.torrent", "-d", "."]), Some(5));
+    assert_eq!(run("60s", &["here.torrent"]), Some(0));
+    assert_eq!(run("300ms", &["here.torrent", "-d", "."]), Some(5));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::setting::{LIMIT, Setting, wait_for};
 /// Kills a download `rounds` times; says how many bytes were fetched more than once.
 fn fetched_again(piece_length: usize, rounds: usize) -> usize {
     let setting = Setting::new(Payload::single("killed", 24 << 20, piece_length));
-    let seed = setting.seed(Duration::from_micros(500));
+    let seed = setting.seed(Duration::from_millis(1));
     let blocks = (24 << 20) / BLOCK;
     for round in 1..=rounds {
         let btget = setting.start(&[]);

@@ -197,27 +197,41 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read as _;
+    use std::sync::mpsc;
 
-    /// What comes out of a pipe that is read only when all has been said.
+    use super::*;
+
+    /// A stream that takes nothing until the other end of `held` is gone.
+    struct Held {
+        held: mpsc::Receiver<()>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Held {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _gone = self.held.recv();
+            self.taken.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What comes out of a stream that takes the first byte only when all has been said.
     fn read_late(say: impl FnOnce(&Stderr)) -> String {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let stderr = Stderr::over(Box::new(writer));
+        let (holds, held) = mpsc::channel();
+        let taken = Arc::<Mutex<Vec<u8>>>::default();
+        let stderr = Stderr::over(Box::new(Held { held, taken: Arc::clone(&taken) }));
         say(&stderr);
-        let reads = thread::spawn(move || {
-            let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
-            while !text.ends_with(b"the end\n") {
-                let count = reader.read(&mut buffer).unwrap();
-                text.extend(&buffer[..count]);
-            }
-            String::from_utf8(text).unwrap()
-        });
+        drop(holds);
         // Sooner or later there is room for it.
-        while !reads.is_finished() {
+        while !taken.lock().unwrap().ends_with(b"the end\n") {
             stderr.say("the end\n");
         }
-        reads.join().unwrap()
+        String::from_utf8(taken.lock().unwrap().clone()).unwrap()
     }
 
     #[test]

@@ -331,7 +331,10 @@ impl Active {
                 assert!(peer.has.has(block.piece), "{connection:?} is asked for {block:?} that it lacks");
             }
             let due = self.picker.due_from(super::members::key(*connection));
-            assert!(peer.requests.iter().eq(due), "{connection:?}: pipeline and picker know the same requests");
+            assert!(
+                peer.requests.iter().eq(due),
+                "{connection:?}: pipeline and picker know the same requests"
+            );
         }
         assert!(!self.is_complete || self.buffers.is_empty(), "complete with pieces under way");
     }

@@ -196,20 +196,3 @@ fn a_block_that_is_cancelled_comes_or_is_rejected_and_never_both() {
         assert_eq!(swarm.world.faults(), [""; 0]);
     }
 }
-
-#[test]
-fn as_many_requests_are_queued_as_we_tell_and_one_more_is_rejected() {
-    let most = u32::from(limit::REQUESTS_IN);
-    let mut swarm = seed(64, 1 << 20, Slots::Fixed(4));
-    let taker = puppet(&mut swarm, b'a', &[Message::HaveNone, Message::Interested]);
-    swarm.world.run_for(SECOND);
-    taker.take_heard();
-    let asked = most + 64;
-    (0..asked).for_each(|at| taker.say(Message::Request(block_of(at / 64, at % 64))));
-    swarm.world.run_for(10 * SECOND);
-    let heard = taker.take_heard();
-    let taken = (payload(&heard) / 16_384) as u32;
-    // A few leave while the rest still come in.
-    assert!((most..most + 8).contains(&taken), "{taken} of {asked}");
-    assert_eq!(rejects(&heard), (asked - taken) as usize);
-}

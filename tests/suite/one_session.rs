@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use btget::base::address::Families;
-use btget::base::index::PieceIndex;
+use btget::base::index::{BlockRequest, PieceIndex};
+use btget::base::limit;
 use btget::base::peer_id::PeerId;
 use btget::base::random::Rng;
 use btget::base::rate::ByteRate;
@@ -16,7 +17,7 @@ use btget::engine::input::{ConnectionId, FetchId, HttpAnswer, Input, Origin, Tra
 use btget::engine::notice::{Notice, TorrentFailure};
 use btget::engine::order::{Order, TorrentId, TorrentSpec};
 use btget::engine::session::Session;
-use btget::engine::settings::{Limits, Settings};
+use btget::engine::settings::{Limits, Settings, Slots};
 use btget::sim::content::Content;
 use btget::wire::peer::message::Reserved;
 use btget::wire::peer::{Handshake, Inbound, Message};
@@ -160,6 +161,78 @@ fn dials_count_as_the_peers_that_they_may_become() {
     assert_eq!(bench.take(dialled).len(), 7);
     bench.accept(3, &contents[1], &[Message::HaveNone]);
     assert_eq!(bench.take(closed), [(3, CloseReason::Full)]);
+}
+
+fn unchoked(action: &Action) -> Option<ConnectionId> {
+    match action {
+        Action::Send { connection, message: Message::Unchoke } => Some(*connection),
+        _ => None,
+    }
+}
+
+#[test]
+fn as_many_requests_are_queued_as_we_tell_and_one_more_is_rejected() {
+    let content = content(1);
+    let mut bench = Bench::new(Settings::default());
+    bench.add(0, content.spec(Vec::new()));
+    let connection = bench.accept(1, &content, &[Message::HaveNone, Message::Interested]);
+    assert_eq!(bench.take(unchoked), [connection]);
+    let requests = (0..=u32::from(limit::REQUESTS_IN)).map(|number| BlockRequest {
+        piece: PieceIndex(number % 64),
+        begin: number / 64,
+        length: 16_384 - number / 64,
+    });
+    let requests: Vec<BlockRequest> = requests.collect();
+    let messages = requests.iter().map(|request| Inbound::Message(Message::Request(*request))).collect();
+    bench.give(Input::MessagesReceived { connection, messages });
+    let (mut served, mut rejected) = (Vec::new(), Vec::new());
+    for action in &bench.actions {
+        match action {
+            Action::Upload { blocks, .. } => served.extend(blocks.iter().copied()),
+            Action::Send { message: Message::Reject(request), .. } => rejected.push(*request),
+            _ => {}
+        }
+    }
+    let most = usize::from(limit::REQUESTS_IN);
+    assert_eq!(served, requests[..most]);
+    assert_eq!(rejected, requests[most..]);
+}
+
+/// Two torrents that share two seats (a slot, and one to try peers out), which two peers of the first have; one of the
+/// second waits.
+fn two_served_and_one_waits() -> (Bench, [ConnectionId; 3]) {
+    let contents = [content(1), content(2)];
+    let mut bench = Bench::new(Settings { slots: Slots::Fixed(1), ..Settings::default() });
+    for (number, content) in (0..).zip(&contents) {
+        bench.add(number, content.spec(Vec::new()));
+    }
+    let says = [Message::HaveNone, Message::Interested];
+    let connections = [(1, 0), (2, 0), (3, 1)].map(|(number, of)| bench.accept(number, &contents[of], &says));
+    assert_eq!(bench.take(unchoked), connections[..2]);
+    (bench, connections)
+}
+
+#[test]
+fn the_slots_of_a_torrent_that_is_stopped_are_the_others_at_once() {
+    let (mut bench, [.., waiting]) = two_served_and_one_waits();
+    bench.give(Input::OrderGiven(Order::StopTorrent { torrent: TorrentId(0) }));
+    assert_eq!(bench.take(unchoked), [waiting]);
+}
+
+#[test]
+fn the_slot_of_a_peer_that_has_everything_now_is_for_others_at_once() {
+    for news in [Message::HaveAll, Message::Bitfield(vec![255; 8].into())] {
+        let (mut bench, [_, served, waiting]) = two_served_and_one_waits();
+        let messages = vec![Inbound::Message(news)];
+        bench.give(Input::MessagesReceived { connection: served, messages });
+        assert_eq!(bench.take(unchoked), [waiting]);
+    }
+    let (mut bench, [_, served, waiting]) = two_served_and_one_waits();
+    for piece in (0..64).map(PieceIndex) {
+        let messages = vec![Inbound::Message(Message::Have(piece))];
+        bench.give(Input::MessagesReceived { connection: served, messages });
+    }
+    assert_eq!(bench.take(unchoked), [waiting]);
 }
 
 #[test]

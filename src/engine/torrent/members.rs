@@ -236,7 +236,7 @@ impl Active {
         self.picker.on_peer_has(piece);
         peer.wanted += u32::from(self.picker.is_wanted(piece));
         review_interest(ctx, connection, peer);
-        let outcome = self.part_if_both_seed(connection);
+        let outcome = self.part_if_both_seed(ctx, connection);
         if outcome.is_err() {
             self.on_passed_on(ctx, connection);
         } else {
@@ -264,7 +264,7 @@ impl Active {
             peer.has = has;
         }
         review_interest(ctx, connection, peer);
-        self.part_if_both_seed(connection)?;
+        self.part_if_both_seed(ctx, connection)?;
         self.on_spread(ctx, connection);
         Ok(())
     }
@@ -278,8 +278,10 @@ impl Active {
         }
     }
 
-    fn part_if_both_seed(&mut self, connection: ConnectionId) -> Outcome {
+    /// A peer may have everything now: then its slot is for others, and nothing is left to trade with a seed.
+    fn part_if_both_seed(&mut self, ctx: &mut Context<'_>, connection: ConnectionId) -> Outcome {
         let Some(peer) = self.peers.get(&connection) else { return Ok(()) };
+        ctx.wishes.rechoke |= peer.is_seed() && !peer.am_choking;
         if peer.is_seed() && self.seeds_met.len() < limit::KNOWN_PEERS {
             self.seeds_met.insert(subscriber(peer.address.ip()));
         }
@@ -311,8 +313,9 @@ impl Active {
         self.peer_list.mark_seed(listens, peer.wants_nothing());
         self.peer_list.on_disconnected(ctx.now, listens, peer.given > 0);
         ctx.notify(Notice::PeerClosed { torrent: self.id, address, reason });
+        // Its slot may be for a peer of another torrent, even while this one stops.
+        ctx.wishes.rechoke = true;
         if !self.is_stopping() {
-            ctx.wishes.rechoke = true;
             self.refill_idle(ctx);
             self.dial(ctx);
         }

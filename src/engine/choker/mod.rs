@@ -7,8 +7,9 @@
 //!   slots: while we leech by what they give us, while we seed by what they take. Whoever gives (or takes)
 //!   nothing has no claim to one. Those of torrents that we leech come first: what they give depends on it.
 //! - One slot more, and every regular slot that nobody has a claim to, is for trying peers out
-//!   (optimistic unchoke). A turn lasts 30 s at least, and every 30 s one ends: of those that are over that of
-//!   whoever took least, so that large pieces come whole. Newcomers are three times as likely to be tried.
+//!   (optimistic unchoke). A turn lasts 30 s at least, unless somebody has a claim to the slot, and every 30 s one ends:
+//!   of those that are over that of whoever took least, so that large pieces come whole. Whoever has proved itself by
+//!   then has a claim. Newcomers are three times as likely to be tried.
 //! - A free slot is taken at once. A peer that wants nothing keeps its unchoke only until somebody waits,
 //!   and so does one that asks for nothing for 30 s.
 //! - Whoever takes nothing for 20 s of what it has asked for, though we would send it, gives its seat up to
@@ -198,23 +199,27 @@ impl Choker {
         let mut served = Served::new(self.seats());
         let fresh = peers.iter().filter(|peer| peer.has_slot() && !peer.may_change(now));
         fresh.for_each(|peer| served.add_beyond(peer.connection));
-        for peer in regular(now, peers, self.slots.count()) {
-            served.add(peer.connection);
-            self.tried.remove(&peer.connection);
-        }
         for idle in peers.iter().filter(|peer| peer.is_idle(now)) {
             self.tried.remove(&idle.connection);
         }
-        let tried = self.tried_in_order(now, peers);
-        let last = tried.last().filter(|(is_over, ..)| *is_over && self.last_rotation + ROTATION <= now);
-        if let Some((.., least)) = last {
-            self.tried.remove(least);
+        let mut tried = self.tried_in_order(now, peers);
+        // Whoever has the seat beside the regular slots does not compete for those before its turn is over: else the one
+        // whose place it took would have to go, and so would the next, one a round where all take much the same.
+        let has_seat = |tried| served.has_only(tried);
+        let beside = tried.first().filter(|(is_over, _, tried)| !is_over && has_seat(*tried));
+        let beside = beside.map(|(.., tried)| *tried);
+        let regular = regular(now, peers, self.slots.count(), beside);
+        regular.iter().for_each(|regular| served.add(*regular));
+        let mut is_over = tried.iter().any(|(is_over, _, tried)| *is_over && regular.contains(tried));
+        tried.retain(|(.., tried)| !regular.contains(tried));
+        if !is_over && self.last_rotation + ROTATION <= now {
+            is_over = tried.pop_if(|(is_over, ..)| *is_over).is_some();
         }
-        let kept = tried.iter().filter(|(.., tried)| self.tried.contains_key(tried));
-        kept.for_each(|(.., tried)| served.add(*tried));
+        self.tried.retain(|peer, _| tried.iter().any(|(.., tried)| tried == peer));
+        tried.iter().for_each(|(.., tried)| served.add(*tried));
         self.share_out(now, peers, &mut served);
-        if last.is_some() {
-            // Whoever came since the last change was a newcomer in this draw.
+        if is_over {
+            // Whoever came since the last turn ended was a newcomer in this draw.
             self.last_rotation = now;
         }
         served
@@ -289,7 +294,7 @@ impl Choker {
 
     fn set_next(&mut self, now: Instant, peers: &[Standing], served: &Served) {
         let left = || peers.iter().filter(|peer| peer.may_have_slot() && !served.has(peer.connection));
-        if left().next().is_none() {
+        if self.seats() == 0 || left().next().is_none() {
             self.next = None;
             return;
         }
@@ -302,18 +307,23 @@ impl Choker {
     }
 }
 
-/// The peers that have a claim to a regular slot, the best first. Among equals whoever has one keeps it.
-fn regular(now: Instant, peers: &[Standing], slots: usize) -> Vec<&Standing> {
+/// The peers that have a claim to a regular slot, the best first, but for one that has another seat. Among equals
+/// whoever has one keeps it.
+fn regular(
+    now: Instant,
+    peers: &[Standing],
+    slots: usize,
+    except: Option<ConnectionId>,
+) -> Vec<ConnectionId> {
     let has_claim = |peer: &&Standing| {
         let is_possible = peer.has_slot() && !peer.is_idle(now) || peer.is_waiting() && peer.may_change(now);
-        is_possible && peer.rate() > ByteRate(0)
+        is_possible && peer.rate() > ByteRate(0) && Some(peer.connection) != except
     };
     let mut regular: Vec<&Standing> = peers.iter().filter(has_claim).collect();
     let order =
         |peer: &&Standing| (peer.are_we_seed, Reverse(peer.rate()), !peer.is_unchoked, peer.connection);
     regular.sort_by_key(order);
-    regular.truncate(slots);
-    regular
+    regular.iter().take(slots).map(|peer| peer.connection).collect()
 }
 
 /// Whether its turn is over, what it takes and when it was drawn, the best first, and who it is.
@@ -332,6 +342,11 @@ impl Served {
 
     fn has(&self, peer: ConnectionId) -> bool {
         self.peers.contains(&peer)
+    }
+
+    /// Whether nobody else is served so far.
+    fn has_only(&self, peer: ConnectionId) -> bool {
+        self.peers.iter().all(|served| *served == peer)
     }
 
     fn has_room(&self) -> bool {

@@ -103,18 +103,7 @@ async fn run(
         })?,
         Background::Stopped(code) => return Ok(Outcome::Ended(code)),
     };
-    let trackers = vec![vec![tracker.announce_url()]];
-    let content = Made::File { length: size, executable: false };
-    let draft = Draft {
-        name: NAME.to_owned(),
-        content,
-        piece_length: PIECE_LENGTH,
-        digests,
-        trackers,
-        ..Draft::default()
-    };
-    let metainfo = Metainfo::from_bytes(&draft.to_bytes())
-        .map_err(|error| CliError::new(ExitCode::Error, format!("the demo's torrent is refused: {error}")))?;
+    let metainfo = metainfo(size, digests, tracker.announce_url())?;
     let mut seed = Seed::start(&metainfo, seed_folder.clone())?;
     let is_ready = tokio::select! {
         is_ready = seed.ready() => is_ready,
@@ -147,6 +136,19 @@ async fn run(
         }
         Background::Done(Err(error)) => Err(disk_error(&error)),
     }
+}
+
+fn metainfo(size: u64, digests: Vec<Sha1Hash>, tracker: String) -> Result<Metainfo, CliError> {
+    let draft = Draft {
+        name: NAME.to_owned(),
+        content: Made::File { length: size, executable: false },
+        piece_length: PIECE_LENGTH,
+        digests,
+        trackers: vec![vec![tracker]],
+        ..Draft::default()
+    };
+    Metainfo::from_bytes(&draft.to_bytes())
+        .map_err(|error| CliError::new(ExitCode::Error, format!("the demo's torrent is refused: {error}")))
 }
 
 fn start_tracker() -> io::Result<TrackerServer> {

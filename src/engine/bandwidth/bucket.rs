@@ -26,7 +26,7 @@ impl Bucket {
     }
 
     fn bound(&self) -> i64 {
-        i64::try_from(self.rate.over(BURST)).unwrap_or(i64::MAX).max(2 * QUANTUM as i64)
+        i64::try_from(self.rate.over(BURST)).unwrap_or(i64::MAX).clamp(2 * QUANTUM as i64, i64::MAX / 8)
     }
 
     /// Lets in what has come by `now`.
@@ -43,9 +43,9 @@ impl Bucket {
         self.level.max(0).unsigned_abs()
     }
 
-    /// Takes what is given; less than nothing gives back.
+    /// Takes what is given; less than nothing gives back. A debt is soon paid, whatever it was.
     pub(super) fn take(&mut self, bytes: i64) {
-        self.level = self.level.saturating_sub(bytes).min(self.bound());
+        self.level = self.level.saturating_sub(bytes).clamp(-4 * self.bound(), self.bound());
     }
 
     /// When a [`QUANTUM`] may be given.
@@ -70,6 +70,14 @@ mod tests {
             bucket.fill(at(milli));
         }
         assert_eq!(bucket.available(), 7);
+    }
+
+    #[test]
+    fn a_debt_is_paid_within_seconds_whatever_it_was() {
+        let mut bucket = Bucket::new(at(0), ByteRate(1_000_000));
+        bucket.take(1 << 60);
+        bucket.fill(at(1_000));
+        assert_eq!(bucket.ready_at(), at(1_000) + Duration::from_nanos(16_397_000));
     }
 
     #[test]

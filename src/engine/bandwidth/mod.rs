@@ -8,9 +8,12 @@
 //! - Max-min fair: whoever has run out has a claim to an equal share; whoever has not is only given back what it
 //!   used lately, so what one does not use goes to the others. When there is not enough for all, those who
 //!   waited longest come first, so that nobody is given less than a block at a time.
-//! - Every connection holds a little (`FLOAT`), so that small messages never wait for payload.
+//! - Every connection may read a little at once (`FLOAT`), so that small messages never wait for payload: that is as
+//!   free as the handshake, or whoever comes again and again would use up what is for others. Up, messages wait for
+//!   nothing, and a newcomer holds nothing: it has a claim when it has asked for a block.
 //! - What is given is taken from the allowances at once, and what a connection leaves behind goes back: over any
-//!   time, no more moves than the limit, a burst of a quarter of a second, and what connections held before.
+//!   time, no more moves than the limit, a burst of a quarter of a second, and what connections held before. So
+//!   somebody who connects anew for each block takes his turn like those who stay.
 //!
 //! Counted are the bytes of the peer wire after the handshake: payload, headers and messages. What TCP and IP
 //! add is not, nor are trackers. Who counts the bytes says so by
@@ -77,9 +80,15 @@ impl Bandwidth {
     /// A connection joined a torrent; `is_free`: it is not to be counted. What it is given at first.
     pub fn on_joined(&mut self, connection: ConnectionId, torrent: TorrentId, is_free: bool) -> [Grant; 2] {
         DIRECTIONS.map(|direction| {
-            let bytes = self.meters[direction as usize].join(connection, torrent, is_free);
+            let float = if direction == Direction::Down { FLOAT } else { 0 };
+            let bytes = self.meters[direction as usize].join(connection, torrent, is_free, float);
             Grant { connection, direction, bytes }
         })
+    }
+
+    /// A connection has asked for blocks.
+    pub fn on_asked(&mut self, now: Instant, connection: ConnectionId) {
+        self.meters[Direction::Up as usize].ask(now, connection);
     }
 
     /// A connection is gone.
@@ -120,7 +129,7 @@ impl Bandwidth {
     /// Whether one of a torrent's connections could move more, were it not for a limit.
     pub fn is_holding_back(&self, torrent: TorrentId, direction: Direction) -> bool {
         let members = self.meters[direction as usize].members.values();
-        members.filter(|member| member.torrent == torrent).any(|member| member.held <= 0)
+        members.filter(|member| member.torrent == torrent).any(Member::is_waiting)
     }
 }
 
@@ -142,12 +151,25 @@ struct Member {
     torrent: TorrentId,
     /// Given and not used, bytes; below zero when it used more.
     held: i64,
+    /// What it held at first, bytes: that was not taken from the allowances.
+    float: i64,
+    /// Whether it could use what it is given: else it only pays for messages.
+    has_use: bool,
+    /// Whether it was given anything since it joined.
+    has_share: bool,
     /// Used since the last round, bytes.
     used: u64,
     /// The round in which it was given something last.
     round: u64,
     /// When it was given something after it had run out.
     free_since: Instant,
+}
+
+impl Member {
+    /// Whether it could move more, were it not for a limit.
+    fn is_waiting(&self) -> bool {
+        self.held <= 0 && self.has_use
+    }
 }
 
 /// What a member could do with, and in the end gets.
@@ -170,20 +192,40 @@ impl Meter {
         }
     }
 
-    fn join(&mut self, connection: ConnectionId, torrent: TorrentId, is_free: bool) -> u64 {
+    fn join(&mut self, connection: ConnectionId, torrent: TorrentId, is_free: bool, float: u64) -> u64 {
         if is_free || (self.session.is_none() && !self.torrents.contains_key(&torrent)) {
             return u64::MAX;
         }
-        let member =
-            Member { torrent, held: FLOAT as i64, used: 0, round: self.rounds, free_since: Instant::ZERO };
+        let member = Member {
+            torrent,
+            held: float as i64,
+            float: float as i64,
+            has_use: float > 0,
+            has_share: false,
+            used: 0,
+            round: self.rounds,
+            free_since: Instant::ZERO,
+        };
         self.members.insert(connection, member);
-        FLOAT
+        float
+    }
+
+    fn ask(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(member) = self.members.get_mut(&connection) else { return };
+        member.has_use = true;
+        if member.held <= 0 {
+            let torrent = member.torrent;
+            self.arm(now, torrent);
+        }
     }
 
     fn leave(&mut self, connection: ConnectionId) {
         let Some(member) = self.members.remove(&connection) else { return };
-        // What it was given at first was not taken from the allowances.
-        self.take(member.torrent, (FLOAT as i64).saturating_sub(member.held));
+        // What was never paid for is nobody's debt: it was the float, or messages.
+        let left = if member.held > 0 { member.held.saturating_sub(member.float).max(0) } else { member.held };
+        if member.has_share {
+            self.take(member.torrent, left.saturating_neg());
+        }
     }
 
     fn spend(&mut self, now: Instant, connection: ConnectionId, bytes: u64) {
@@ -191,6 +233,11 @@ impl Meter {
         member.held = member.held.saturating_sub_unsigned(bytes);
         member.used = member.used.saturating_add(bytes);
         let torrent = member.torrent;
+        self.arm(now, torrent);
+    }
+
+    /// Has a round held as soon as there is something to share for a torrent.
+    fn arm(&mut self, now: Instant, torrent: TorrentId) {
         let round = self.last_round.map_or(now, |last| now.max(last + TICK)).max(self.ready_at(torrent));
         self.next = Some(self.next.map_or(round, |next| next.min(round)));
     }
@@ -221,15 +268,16 @@ impl Meter {
                 }
                 member.held = member.held.saturating_add_unsigned(claim.bytes);
                 member.round = self.rounds;
+                member.has_share = true;
             }
         }
         // The others say so once they have used what they hold.
-        let waiting = self.members.values().filter(|member| member.held <= 0);
+        let waiting = self.members.values().filter(|member| member.is_waiting() || member.held < 0);
         self.next = waiting.map(|member| self.ready_at(member.torrent).max(now + TICK)).min();
         claims.into_iter().map(|claim| (claim.connection, claim.bytes)).collect()
     }
 
-    /// What each could do with: all there is if it has run out, else what it used since the last round, twice, so
+    /// What each could do with: all there is if it has run out, what it owes if it could not use more, else what it used since the last round, twice, so
     /// that it never runs out while it is not the limit that holds it back.
     fn claims(&mut self) -> Vec<Claim> {
         let mut claims = Vec::new();
@@ -238,7 +286,8 @@ impl Meter {
             let wanted = FLOAT.saturating_add(used.saturating_mul(2));
             let bytes = match u64::try_from(member.held) {
                 Ok(held) if held > 0 => wanted.saturating_sub(held),
-                _ => u64::MAX,
+                _ if member.has_use => u64::MAX,
+                _ => member.held.unsigned_abs(),
             };
             if bytes > 0 {
                 claims.push(Claim { connection, torrent: member.torrent, bytes, round: member.round });

@@ -40,6 +40,7 @@ impl Line {
         assert_eq!(down.bytes, u64::MAX, "only the way up is limited");
         let mut credit = Credit::new(0);
         credit.allow(up.bytes);
+        self.bandwidth.on_asked(self.now, connection);
         self.peers.push(Peer { credit, wants, pending: 0, used: 0 });
     }
 
@@ -171,10 +172,56 @@ fn whoever_comes_and_goes_gains_nothing() {
         line.peers[last].pending = 0;
     }
     let used: u64 = line.peers.iter().map(|peer| peer.used).sum();
-    // Each takes a block with what it holds at first. What that costs is taken from those who come later.
-    assert!(used <= 100 * QUANTUM + 100_000, "{used}");
+    assert!(used <= 1_000_000 + 3 * QUANTUM, "{used}");
     line.join(TORRENT, GREEDY);
-    assert!(line.used_in(Duration::from_secs(5))[100] <= QUANTUM);
+    assert_near(line.used_in(TEN)[100], 1_000_000, 10);
+}
+
+#[test]
+fn whoever_comes_anew_for_each_block_leaves_the_others_their_share() {
+    let mut line = Line::new(100_000, &[(TORRENT, GREEDY)]);
+    for _ in 0..2_000 {
+        line.join(TORRENT, GREEDY);
+        line.run(Duration::from_millis(10));
+        let last = line.peers.len() - 1;
+        line.bandwidth.on_left(ConnectionId(last as u32));
+        line.peers[last].wants = 0;
+        line.peers[last].pending = 0;
+    }
+    let used: u64 = line.peers.iter().map(|peer| peer.used).sum();
+    assert_near(used, 2_000_000, 5);
+    assert!(line.peers[0].used >= 800_000, "{}", line.peers[0].used);
+}
+
+#[test]
+fn those_who_come_and_go_with_junk_take_nothing_from_a_download() {
+    let limits = Limits { down: Some(ByteRate(100_000)), up: None };
+    let mut bandwidth = Bandwidth::new(Instant::ZERO, limits);
+    let honest = ConnectionId(0);
+    bandwidth.on_joined(honest, TORRENT, false);
+    let (mut now, mut used, mut held) = (Instant::ZERO, 0, FLOAT);
+    for junk in 1..=10_000 {
+        now += Duration::from_millis(1);
+        bandwidth.on_joined(ConnectionId(junk), TORRENT, false);
+        bandwidth.on_moved(now, ConnectionId(junk), Direction::Down, FLOAT);
+        bandwidth.on_left(ConnectionId(junk));
+        bandwidth.on_moved(now, honest, Direction::Down, std::mem::take(&mut held));
+        for grant in bandwidth.handle_timeout(now) {
+            assert_eq!(grant.connection, honest);
+            held += grant.bytes;
+            used += grant.bytes;
+        }
+    }
+    assert_near(used, 1_000_000, 5);
+}
+
+#[test]
+fn whoever_asks_for_nothing_holds_nothing_back() {
+    let mut line = Line::new(100_000, &[(TORRENT, GREEDY)]);
+    for idle in 1_000..1_500 {
+        line.bandwidth.on_joined(ConnectionId(idle), TORRENT, false);
+    }
+    assert_near(line.used_in(TEN)[0], 1_000_000, 5);
 }
 
 #[test]
@@ -184,10 +231,11 @@ fn a_connection_that_is_not_counted_has_no_limit() {
     let free = bandwidth.on_joined(ConnectionId(1), TORRENT, true);
     assert!(free.iter().all(|grant| grant.bytes == u64::MAX));
     let counted = bandwidth.on_joined(ConnectionId(2), TORRENT, false);
-    assert!(counted.iter().all(|grant| grant.bytes == FLOAT));
+    assert_eq!(counted.map(|grant| grant.bytes), [FLOAT, 0]);
     bandwidth.on_moved(Instant::ZERO, ConnectionId(1), Direction::Up, 1 << 40);
     assert_eq!(bandwidth.poll_timeout(), None);
     assert!(!bandwidth.is_holding_back(TORRENT, Direction::Up));
-    bandwidth.on_moved(Instant::ZERO, ConnectionId(2), Direction::Up, FLOAT);
+    assert!(!bandwidth.is_holding_back(TORRENT, Direction::Up), "it has asked for nothing");
+    bandwidth.on_asked(Instant::ZERO, ConnectionId(2));
     assert!(bandwidth.is_holding_back(TORRENT, Direction::Up));
 }

@@ -23,6 +23,11 @@ impl Session {
         for (torrent, newcomer) in std::mem::take(&mut self.wishes.newcomers) {
             self.with_active(now, torrent, |active, ctx| active.offer_fast(ctx, newcomer));
         }
+        let asked = std::mem::take(&mut self.wishes.asked);
+        if !asked.is_empty() {
+            asked.into_iter().for_each(|connection| self.bandwidth.on_asked(now, connection));
+            self.timers.set(TimerReason::Bandwidth, self.bandwidth.poll_timeout());
+        }
     }
 
     /// Lets the choker decide anew.

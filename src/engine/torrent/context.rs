@@ -67,6 +67,8 @@ pub(in crate::engine) struct Wishes {
     pub(in crate::engine) rechoke: bool,
     /// That these, if they are choked still, are offered something meanwhile.
     pub(in crate::engine) newcomers: Vec<(TorrentId, ConnectionId)>,
+    /// That these, who have asked for blocks, get a share of a limited rate.
+    pub(in crate::engine) asked: Vec<ConnectionId>,
     /// That a place becomes free in some torrent: all of the session's are taken, and there is somebody to dial.
     pub(in crate::engine) room: bool,
 }

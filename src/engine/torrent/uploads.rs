@@ -130,6 +130,9 @@ impl Active {
         if peer.uploads_begun < peer.uploading.len() {
             let blocks = peer.uploading.range(peer.uploads_begun..).copied().collect();
             peer.uploads_begun = peer.uploading.len();
+            if ctx.settings.limits.up.is_some() || self.spec.limits.up.is_some() {
+                ctx.wishes.asked.push(connection);
+            }
             ctx.actions.push_back(Action::Upload { connection, torrent: self.id, blocks });
         }
     }

@@ -122,6 +122,8 @@ pub const LONG_ROWS: usize = 8 * 1024 * 1024;
 pub const HOT_ROWS: usize = 4 * 1024 * 1024;
 /// Payload that a peer may send in vain, beyond what it gave usefully, bytes.
 pub const WASTED_BY_PEER: u64 = 64 * 1024 * 1024;
+/// The same, once everything is here: what was under way by then is little.
+pub const WASTED_ON_SEED: u64 = 4 * 1024 * 1024;
 /// A tracker that refuses may put us off for at most this long.
 pub const RETRY_IN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Other names that are tried for a download whose place is somebody else's.

@@ -19,7 +19,8 @@ use crate::engine::picker::Received;
 use crate::wire::peer::Message;
 
 impl Active {
-    /// A block came. Late ones, after a cancel or a time-out, are as good as any: the hash decides.
+    /// A block came. Late ones, after a cancel or a time-out, are as good as any: the hash decides. What is of no use
+    /// and nobody asked for was not downloaded: trackers, and a ratio, would be told whatever a stranger likes.
     pub(super) fn on_block(
         &mut self,
         ctx: &mut Context<'_>,
@@ -36,12 +37,14 @@ impl Active {
         }
         peer.down.add(ctx.now, length);
         self.down.add(ctx.now, length);
-        self.totals.downloaded += u64::from(length);
         let sender = peer.address;
         let Some(block) = self.spec.layout.block_at(BlockRequest { piece, begin, length }) else {
             return self.on_waste(ctx, connection, length);
         };
-        peer.requests.on_received(ctx.now, block, &mut peer.down);
+        let was_asked = peer.requests.on_received(ctx.now, block, &mut peer.down);
+        if was_asked {
+            self.totals.downloaded += u64::from(length);
+        }
         if !self.has_room_for(ctx, length) {
             self.totals.wasted += u64::from(length);
             self.picker.mark_unrequested(block, key(connection));
@@ -52,6 +55,9 @@ impl Active {
         let Received::New { cancel, .. } = received else {
             return self.on_waste(ctx, connection, length);
         };
+        if !was_asked {
+            self.totals.downloaded += u64::from(length);
+        }
         peer.given += u64::from(length);
         peer.last_data = ctx.now;
         peer.giving.add(ctx.now, length);
@@ -83,7 +89,8 @@ impl Active {
         self.totals.wasted += u64::from(length);
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         peer.wasted += u64::from(length);
-        if peer.wasted > peer.given + limit::WASTED_BY_PEER {
+        let most = if self.picker.is_complete() { limit::WASTED_ON_SEED } else { limit::WASTED_BY_PEER };
+        if peer.wasted > peer.given + most {
             return Err(CloseReason::Protocol("it sends what nobody asked for"));
         }
         self.on_idle_talk(ctx, connection)

@@ -43,6 +43,8 @@ pub struct PeerConnection {
     pub wanted: u32,
     /// Whether it has said what it has: what it says after that can only be more.
     pub has_spoken: bool,
+    /// Whether it has said nothing at all since its handshake.
+    pub is_mute: bool,
     /// We refuse its requests.
     pub am_choking: bool,
     /// We have told it that we want something.
@@ -145,6 +147,7 @@ impl PeerConnection {
             has: Bitfield::empty(pieces),
             wanted: 0,
             has_spoken: false,
+            is_mute: true,
             am_choking: true,
             am_interested: false,
             peer_choking: true,

@@ -4,6 +4,8 @@
 //! many torrents they are in. Torrents say that something has changed; when the input is dealt with, the choker
 //! looks at all of their peers, and each torrent does what it says.
 
+use std::net::SocketAddr;
+
 use super::Session;
 use crate::base::time::Instant;
 use crate::engine::action::Direction;
@@ -15,7 +17,7 @@ impl Session {
     /// Grants what torrents wished for while the input was dealt with.
     pub(super) fn grant_wishes(&mut self, now: Instant) {
         if std::mem::take(&mut self.wishes.room) {
-            self.make_room(now);
+            self.make_room(now, None);
         }
         if std::mem::take(&mut self.wishes.rechoke) {
             self.rechoke(now);
@@ -51,16 +53,22 @@ impl Session {
         }
     }
 
-    /// Has the least useful peer of all torrents leave, if there is one that may be asked to and the last one is
-    /// long enough ago. Says whether.
-    pub(super) fn make_room(&mut self, now: Instant) -> bool {
-        if !self.parting_gate.pass(now) {
-            return false;
-        }
-        let active = self.torrents.values().filter_map(Torrent::active);
-        let Some((_, connection)) = active.filter_map(|active| active.least_useful(now)).min() else {
-            return false;
+    /// Has the least useful peer of all torrents leave for a `newcomer`, or for whoever is to be dialled, if there is
+    /// one that may be asked to and the last one is long enough ago. Says whether.
+    pub(super) fn make_room(&mut self, now: Instant, newcomer: Option<SocketAddr>) -> bool {
+        let active = || self.torrents.values().filter_map(Torrent::active);
+        let mute = active().filter_map(|active| active.mute_to_part_with(now, newcomer)).min();
+        let least = match mute {
+            Some((_, mute)) => mute,
+            None if !self.parting_gate.pass(now) => return false,
+            None => {
+                let active = self.torrents.values().filter_map(Torrent::active);
+                let least = active.filter_map(|active| active.least_useful(now)).min();
+                let Some((_, least)) = least else { return false };
+                least
+            }
         };
+        let connection = least;
         self.with_member(now, connection, |active, ctx| active.part_with(ctx, connection));
         true
     }

@@ -39,7 +39,7 @@ impl Active {
         if self.peer_list.is_banned(address) {
             return Err(CloseReason::Banned);
         }
-        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx) {
+        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx, address) {
             return Err(CloseReason::Full);
         }
         self.settle_duplicate(ctx, address, origin, handshake)?;
@@ -133,6 +133,7 @@ impl Active {
         if !peer.has_fast && is_fast(&message) {
             return Err(CloseReason::Protocol("a fast message without the fast extension"));
         }
+        peer.is_mute &= matches!(message, Message::KeepAlive | Message::Port(_) | Message::Unknown { .. });
         match message {
             Message::Piece { piece, begin, data } => self.on_block(ctx, connection, piece, begin, data),
             Message::Have(piece) => self.on_have(ctx, connection, piece),

@@ -14,7 +14,8 @@
 //!   and so does one that asks for nothing for 30 s.
 //! - Whoever takes nothing for 20 s of what it has asked for, though we would send it, gives its seat up to
 //!   whoever waits, and comes behind all others: until it takes something, or for five minutes. One that gives
-//!   while we leech has its slot for that.
+//!   while we leech has its slot for that. Before that, from the third second on, its seat counts for nothing, and
+//!   somebody else has one in addition: many that only ask cannot take turns at keeping the rest out.
 //! - No peer is choked and unchoked within 10 s.
 //! - Peers that will never want anything (BEP 21) have no slot.
 //!
@@ -44,6 +45,8 @@ const NO_CHANGE_WITHIN: Duration = Duration::from_secs(10);
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// A peer that lets what it asked for lie for so long does not need its seat either.
 const UNTAKEN_AFTER: Duration = Duration::from_secs(20);
+/// The seat of one that lets it lie for so long is no longer counted.
+const STUCK_AFTER: Duration = Duration::from_secs(3);
 /// It comes behind all others for so long: a line may have been down, and nobody is to starve.
 const LAST_FOR: Duration = Duration::from_secs(5 * 60);
 /// How many times as likely a newcomer is to be tried.
@@ -114,9 +117,19 @@ impl Standing {
 
     /// When it will have taken nothing for too long, if it takes nothing until then.
     fn untaken_at(&self) -> Option<Instant> {
+        Some(self.untaken_since()? + UNTAKEN_AFTER)
+    }
+
+    /// Since when it has a seat, is owed something and takes nothing, if it does not give either.
+    fn untaken_since(&self) -> Option<Instant> {
         let is_for_giving = !self.are_we_seed && self.given > ByteRate(0);
         let owed = self.owed.filter(|_| self.has_slot() && !is_for_giving)?;
-        Some(self.changed.map_or(owed, |changed| owed.max(changed)) + UNTAKEN_AFTER)
+        Some(self.changed.map_or(owed, |changed| owed.max(changed)))
+    }
+
+    /// When its seat counts for nothing any more, if it takes nothing until then.
+    fn stuck_at(&self) -> Option<Instant> {
+        Some(self.untaken_since()? + STUCK_AFTER)
     }
 
     fn lets_lie(&self, now: Instant) -> bool {
@@ -185,18 +198,20 @@ impl Choker {
         changes(now, peers, &served)
     }
 
-    /// How many may be unchoked at once: with no regular slot, nobody is tried out either.
-    fn seats(&self) -> usize {
+    /// How many may be unchoked at once: with no regular slot, nobody is tried out either. Those that take nothing
+    /// are not counted.
+    fn seats(&self, now: Instant, peers: &[Standing]) -> usize {
+        let is_stuck = |peer: &&Standing| peer.stuck_at().is_some_and(|at| at <= now);
         match self.slots.count() {
             0 => 0,
-            count => count + 1,
+            count => count + 1 + peers.iter().filter(is_stuck).count(),
         }
     }
 
     fn hold_round(&mut self, now: Instant, peers: &[Standing]) -> Served {
         self.last_round = Some(now);
         self.slots.on_round(now, peers);
-        let mut served = Served::new(self.seats());
+        let mut served = Served::new(self.seats(now, peers));
         let fresh = peers.iter().filter(|peer| peer.has_slot() && !peer.may_change(now));
         fresh.for_each(|peer| served.add_beyond(peer.connection));
         for idle in peers.iter().filter(|peer| peer.is_idle(now)) {
@@ -239,7 +254,7 @@ impl Choker {
 
     /// Between rounds: whoever has a slot and a use for it keeps it, and what is free is taken.
     fn fill(&mut self, now: Instant, peers: &[Standing]) -> Served {
-        let mut served = Served::new(self.seats());
+        let mut served = Served::new(self.seats(now, peers));
         let keeps = |peer: &&Standing| peer.has_slot() && !(self.is_last(peer) && peer.may_change(now));
         peers.iter().filter(keeps).for_each(|peer| served.add_beyond(peer.connection));
         self.share_out(now, peers, &mut served);
@@ -302,7 +317,8 @@ impl Choker {
         // Seats are left only for peers that were choked a moment ago.
         let change = left().map(Standing::may_change_at).min().filter(|at| served.has_room() && *at > now);
         let holders = peers.iter().filter(|peer| served.has(peer.connection));
-        let untaken = holders.filter_map(Standing::untaken_at).filter(|at| *at > now).min();
+        let untaken = holders.flat_map(|peer| [peer.stuck_at(), peer.untaken_at()]);
+        let untaken = untaken.flatten().filter(|at| *at > now).min();
         self.next = [change, untaken].into_iter().flatten().chain([round]).min();
     }
 }

@@ -109,6 +109,8 @@ pub const STATE_CHANGES: u32 = 1_000;
 pub const IDLE_TALK: u32 = 10_000;
 /// How long changes, and messages that brought nothing, are counted before it begins anew.
 pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of what it has asked for.
+pub const UNTAKEN: Duration = Duration::from_secs(3 * 60);
 /// Messages that may wait for a peer to read them, bytes.
 pub const UNREAD: usize = 512 * 1024;
 /// Blocks that are read for a peer at a time and leave in one call, if it takes so much: 512 KiB, half a processor's

@@ -150,6 +150,9 @@ pub enum CloseReason {
     /// Nothing came for too long.
     #[error("silent for too long")]
     Silent,
+    /// It asks and takes nothing of it.
+    #[error("it takes nothing of what it asks for")]
+    TakesNothing,
     /// Silent since the network changed.
     #[error("lost when the network changed")]
     Lost,

@@ -7,8 +7,9 @@
 use std::net::SocketAddr;
 
 use super::Session;
+use crate::base::limit;
 use crate::base::time::Instant;
-use crate::engine::action::Direction;
+use crate::engine::action::{CloseReason, Direction};
 use crate::engine::choker::{Changes, Standing};
 use crate::engine::timers::TimerReason;
 use crate::engine::torrent::Torrent;
@@ -24,6 +25,13 @@ impl Session {
         }
         for (torrent, newcomer) in std::mem::take(&mut self.wishes.newcomers) {
             self.with_active(now, torrent, |active, ctx| active.offer_fast(ctx, newcomer));
+        }
+        for connection in std::mem::take(&mut self.wishes.untaken) {
+            let free = self.bandwidth.free_since(connection, Direction::Up);
+            if free.is_some_and(|free| now.since(free) >= limit::UNTAKEN) {
+                let reason = CloseReason::TakesNothing;
+                self.with_member(now, connection, |active, ctx| active.leave(ctx, connection, reason));
+            }
         }
         let asked = std::mem::take(&mut self.wishes.asked);
         if !asked.is_empty() {

@@ -69,6 +69,8 @@ pub(in crate::engine) struct Wishes {
     pub(in crate::engine) newcomers: Vec<(TorrentId, ConnectionId)>,
     /// That these, who have asked for blocks, get a share of a limited rate.
     pub(in crate::engine) asked: Vec<ConnectionId>,
+    /// That these, who have taken nothing for long of what waits for them, are closed, unless a limit is the reason.
+    pub(in crate::engine) untaken: Vec<ConnectionId>,
     /// That a place becomes free in some torrent: all of the session's are taken, and there is somebody to dial.
     pub(in crate::engine) room: bool,
 }

@@ -6,6 +6,7 @@ use super::members::{Outcome, count_change, key};
 use crate::base::bitfield::Bitfield;
 use crate::base::index::{BlockAddress, BlockRequest};
 use crate::base::layout::BLOCK_LENGTH;
+use crate::base::limit;
 use crate::base::time::{Duration, Instant};
 use crate::engine::action::CloseReason;
 use crate::engine::input::ConnectionId;
@@ -144,7 +145,7 @@ impl Active {
         self.sweep_at = Some(self.sweep_at.map_or(at, |armed| armed.min(at)));
     }
 
-    /// Looks after all peers: closes the silent, keeps quiet connections alive, snubs those that let their
+    /// Looks after all peers: closes the silent and those that take nothing, keeps quiet connections alive, snubs those that let their
     /// requests lie, and gives the idle something to do. Sets when to look again.
     pub(super) fn sweep(&mut self, ctx: &mut Context<'_>) {
         self.sweep_at = None;
@@ -180,6 +181,10 @@ impl Active {
         for connection in silent {
             self.leave(ctx, connection, CloseReason::Silent);
         }
+        let is_untaken = |(_, peer): &(&ConnectionId, &PeerConnection)| {
+            peer.owed_since().is_some_and(|since| ctx.now.since(since) >= limit::UNTAKEN)
+        };
+        ctx.wishes.untaken.extend(self.peers.iter().filter(is_untaken).map(|(id, _)| *id));
         for (connection, blocks) in late {
             for block in blocks {
                 // Else it would still count against what the peer accepts, and might come twice.

@@ -62,7 +62,7 @@ pub const FAILED_BLOCKS: usize = 65_536;
 /// Incoming connections from one IP address, but for loopback and private ones.
 pub const CONNECTIONS_PER_IP: usize = 8;
 
-/// Incoming connections that have not shaken hands yet; the oldest gives way.
+/// Incoming connections that have not shaken hands yet; the oldest gives way. Twice as many of the last second.
 pub const UNGREETED: usize = 64;
 
 /// An answer of a tracker, bytes.

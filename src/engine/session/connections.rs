@@ -10,13 +10,16 @@ use super::Session;
 use crate::base::address::Reach;
 use crate::base::hash::Sha1Hash;
 use crate::base::limit;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::engine::action::{Action, CloseReason};
 use crate::engine::input::{CloseCause, ConnectionId, DialId, Origin};
 use crate::engine::order::TorrentId;
 use crate::engine::timers::TimerReason;
 use crate::engine::torrent::DialEnd;
 use crate::wire::peer::{Handshake, Inbound};
+
+/// After a stall of ours so much may wait to be read at once that this is no sign of silence.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// Every open connection.
 #[derive(Debug, Default)]
@@ -33,6 +36,7 @@ struct Link {
     address: SocketAddr,
     origin: Origin,
     stage: Stage,
+    since: Instant,
 }
 
 impl Link {
@@ -97,13 +101,14 @@ impl Connections {
     }
 
     /// Of too many incoming connections without a handshake, the oldest: whoever means to speak does so at
-    /// once.
-    fn overdue(&self) -> Option<ConnectionId> {
+    /// once. What a young one has said may just not have been read yet, so of those there may be twice as many.
+    fn overdue(&self, now: Instant) -> Option<ConnectionId> {
         let is_ungreeted =
             |link: &Link| link.origin == Origin::Accepted && matches!(link.stage, Stage::Handshake(_));
-        let mut ungreeted = self.links.iter().filter(|(_, link)| is_ungreeted(link)).map(|(id, _)| *id);
-        let oldest = ungreeted.next()?;
-        (ungreeted.count() + 1 >= limit::UNGREETED).then_some(oldest)
+        let mut ungreeted = self.links.iter().filter(|(_, link)| is_ungreeted(link));
+        let (oldest, link) = ungreeted.next()?;
+        let most = if now.since(link.since) < YOUNG { 2 * limit::UNGREETED } else { limit::UNGREETED };
+        (ungreeted.count() + 1 >= most).then_some(*oldest)
     }
 
     fn is_crowded_from(&self, address: IpAddr) -> bool {
@@ -135,7 +140,7 @@ impl Session {
         match origin {
             Origin::Dialled(dial) => {
                 let Some(&(torrent, _)) = self.dials.get(&dial) else {
-                    return self.refuse(connection, address, origin, CloseReason::Stopped);
+                    return self.refuse(now, connection, address, origin, CloseReason::Stopped);
                 };
                 stage = Stage::Handshake(Some(torrent));
                 match self.with_active(now, torrent, |active, ctx| active.handshake(ctx)) {
@@ -149,25 +154,33 @@ impl Session {
                 let is_full = self.places_taken() >= self.settings.max_peers;
                 if is_full && !self.make_room(now, Some(address)) || self.connections.is_crowded_from(address.ip()) {
                     refusal = Some(CloseReason::Full);
-                } else if let Some(overdue) = self.connections.overdue() {
+                } else if let Some(overdue) = self.connections.overdue(now) {
                     self.close_early(now, overdue, CloseReason::HandshakeTimeout);
                 }
             }
         }
         if let Some(reason) = refusal {
-            self.refuse(connection, address, origin, reason);
+            self.refuse(now, connection, address, origin, reason);
             if let Origin::Dialled(dial) = origin {
                 self.handle_dial_failed(now, dial, DialEnd::Unwanted);
             }
             return;
         }
-        self.connections.insert(connection, Link { address, origin, stage });
+        self.connections.insert(connection, Link { address, origin, stage, since: now });
         let deadline = now + self.settings.handshake_timeout;
         self.timers.set(TimerReason::Handshake(connection), Some(deadline));
     }
 
-    fn refuse(&mut self, connection: ConnectionId, address: SocketAddr, origin: Origin, reason: CloseReason) {
-        self.connections.insert(connection, Link { address, origin, stage: Stage::Closing });
+    fn refuse(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        address: SocketAddr,
+        origin: Origin,
+        reason: CloseReason,
+    ) {
+        let link = Link { address, origin, stage: Stage::Closing, since: now };
+        self.connections.insert(connection, link);
         self.actions.push_back(Action::Close { connection, reason });
     }
 

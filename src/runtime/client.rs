@@ -95,6 +95,13 @@ pub struct NewTorrent {
 }
 
 impl NewTorrent {
+    /// Whether all of its files are where they go, or in the folder `other`, as far as names and lengths tell.
+    pub fn looks_complete(&self, other: Option<&Path>) -> bool {
+        let files = file_specs(&self.metainfo, self.output.as_deref());
+        let mut folders = std::iter::once(self.target.dir.as_path()).chain(other);
+        folders.any(|dir| disk::looks_complete(dir, &files, &self.metainfo.file_map))
+    }
+
     /// If none of its data is where its files go, but some is in the folder `other`, they go there. Names are not
     /// enough in a folder that nobody chose: a piece has to be right. And what is not right there stays.
     pub fn look_in(&mut self, other: &Path) -> bool {

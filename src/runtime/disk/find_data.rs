@@ -35,6 +35,18 @@ pub fn has_data(dir: &Path, files: &[FileSpec]) -> bool {
         .any(|(file, part)| is_there(&file.path) || is_there(part))
 }
 
+/// Whether all of `files`, which are those of `map`, are in `dir`, under their final or their `.part` names, with their
+/// lengths and without holes.
+pub fn looks_complete(dir: &Path, files: &[FileSpec], map: &FileMap) -> bool {
+    let Some((door, parts)) = folder(dir, files) else { return false };
+    let is_whole = |path: &Path, length: u64| {
+        let found = door.look(path).ok().flatten();
+        found.is_some_and(|found| found.length == length && found.allocated >= length)
+    };
+    let mut all = files.iter().zip(&parts).zip(map.files()).filter(|((file, _), span)| !file.skip && !span.is_pad);
+    all.all(|((file, part), span)| is_whole(&file.path, span.length) || is_whole(part, span.length))
+}
+
 /// Whether one of a few pieces that have data in `dir` is right. Names say little about a folder that nobody chose:
 /// what bears them there may be somebody else's.
 pub fn has_right_piece(
@@ -175,6 +187,23 @@ mod tests {
         assert!(!has_data(dir.path(), &[file("single")]));
         fs::write(dir.path().join("single"), "x").unwrap();
         assert!(has_data(dir.path(), &[file("single")]));
+    }
+
+    #[test]
+    fn what_has_its_length_and_no_holes_looks_complete_until_it_is_read() {
+        let (sample, dir) = (sample(), tempfile::tempdir().unwrap());
+        let looks = || looks_complete(dir.path(), &sample.files, &sample.map);
+        assert!(!looks());
+        sample.put(dir.path());
+        assert!(looks());
+        let path = dir.path().join("t/f0");
+        fs::rename(&path, dir.path().join("t/f0.part")).unwrap();
+        assert!(looks());
+        fs::write(&path, "short").unwrap();
+        fs::remove_file(dir.path().join("t/f0.part")).unwrap();
+        assert!(!looks());
+        fs::File::options().write(true).open(&path).unwrap().set_len(3_000_000).unwrap();
+        assert!(!looks(), "it is nearly all hole");
     }
 
     /// Files of 3 MB, 60 kB of padding, and 1 MB, in 62 pieces.

@@ -34,7 +34,7 @@ mod tests;
 
 pub(super) use check::sha1_of_zeros;
 pub use file_limit::raise_file_limit;
-pub use find_data::{has_data, has_right_piece};
+pub use find_data::{has_data, has_right_piece, looks_complete};
 pub use keep::{Keeping, SyncPolicy};
 pub use storage::Storage;
 pub(super) use storage::next_data;

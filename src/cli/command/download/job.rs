@@ -8,6 +8,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::engine::order::TorrentId;
 use crate::engine::snapshot::TorrentSnapshot;
 use crate::metainfo::Metainfo;
+use crate::runtime::client::NewTorrent;
 
 use super::goals::Service;
 use super::patience::Patience;
@@ -23,6 +24,9 @@ pub(super) struct Job {
     pub(super) folder: Option<PathBuf>,
     /// Whether something of it can no longer be read.
     pub(super) is_damaged: bool,
+    /// Whether its files look as if it had nothing to download, and no check has found otherwise: then it takes no
+    /// place from those that do.
+    pub(super) seems_complete: bool,
     /// What the client said of it last.
     pub(super) snapshot: Option<TorrentSnapshot>,
 }
@@ -33,7 +37,7 @@ pub(super) enum State {
     /// Its torrent file is being fetched.
     Fetching,
     /// It waits until fewer downloads run.
-    Queued(Box<Metainfo>),
+    Queued(Box<NewTorrent>),
     /// The client has it.
     Active(Active),
     /// It is complete, and stays to seed.

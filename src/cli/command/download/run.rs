@@ -64,6 +64,7 @@ pub async fn download(
         teller: Teller::default(),
         claimed: BTreeSet::new(),
         answered: false,
+        has_said_waiting: false,
     };
     for source in sources {
         run.add_source(source);
@@ -93,6 +94,8 @@ struct Run {
     claimed: BTreeSet<String>,
     /// Whether a tracker or a peer has answered in this run.
     answered: bool,
+    /// Whether it has been said that some targets wait.
+    has_said_waiting: bool,
 }
 
 impl Run {
@@ -107,6 +110,7 @@ impl Run {
             state: State::Fetching,
             folder: source.folder,
             is_damaged: false,
+            seems_complete: false,
             snapshot: None,
         });
         match source.content {
@@ -156,29 +160,38 @@ impl Run {
             return self.fail(index, &error.with_hint("download it by itself, with --output or --dir"));
         }
         self.claimed.extend(names);
-        self.jobs[index].state = State::Queued(Box::new(metainfo));
+        let new = self.settings.new_torrent(metainfo, &self.peers);
+        let job = &mut self.jobs[index];
+        job.seems_complete = self.settings.seeding.is_wanted() && new.looks_complete(job.folder.as_deref());
+        job.state = State::Queued(Box::new(new));
     }
 
-    /// Gives queued torrents to the client, as many as may run.
+    /// Gives queued torrents to the client, as many as may run: so many downloads, and beside them as many of those
+    /// that are to be seeded and seem to lack nothing. For these a download that gets nowhere is no reason to wait.
     fn start_queued(&mut self) {
-        let mut active = self.jobs.iter().filter(|job| job.is_active()).count();
+        let (mut active, mut waiting) = ([0, 0], 0);
+        for job in self.jobs.iter().filter(|job| job.is_active()) {
+            active[usize::from(job.seems_complete)] += 1;
+        }
         for index in 0..self.jobs.len() {
-            if active >= self.settings.active {
-                return;
-            }
             let job = &mut self.jobs[index];
+            let active = &mut active[usize::from(job.seems_complete)];
+            if *active >= self.settings.active {
+                waiting += usize::from(matches!(job.state, State::Queued(_)));
+                continue;
+            }
             if !matches!(job.state, State::Queued(_)) {
                 continue;
             }
-            let State::Queued(metainfo) = std::mem::replace(&mut job.state, State::Fetching) else {
+            let State::Queued(new) = std::mem::replace(&mut job.state, State::Fetching) else {
                 continue;
             };
+            let mut new = *new;
             if self.screen.mode() == Mode::Lines {
-                let files = metainfo.payload_files().count();
-                let size = size(metainfo.total_size);
+                let files = new.metainfo.payload_files().count();
+                let size = size(new.metainfo.total_size);
                 self.screen.say(&format!("{}: {size} in {}", job.name, format::count(files, "file")));
             }
-            let mut new = self.settings.new_torrent(*metainfo, &self.peers);
             if let Some(folder) = job.folder.as_ref().filter(|_| self.settings.seeding.is_wanted())
                 && new.look_in(folder)
             {
@@ -188,9 +201,18 @@ impl Run {
             let metainfo = self.settings.seeding.seed_only.then(|| new.metainfo.clone());
             let torrent = self.client.add(new);
             let since = self.start.elapsed();
-            active += 1;
+            *active += 1;
             self.by_torrent.insert(torrent, index);
             job.state = State::Active(Active { torrent, since, patience: Patience::new(since), metainfo });
+        }
+        self.say_waiting(waiting);
+    }
+
+    /// Says once that some wait, if they are to be seeded: until their turn comes nobody can take them.
+    fn say_waiting(&mut self, waiting: usize) {
+        if waiting > 0 && self.settings.seeding.is_wanted() && !std::mem::replace(&mut self.has_said_waiting, true) {
+            let (waiting, active) = (format::count(waiting, "target"), self.settings.active);
+            self.screen.say(&format!("{waiting} not begun yet, as {active} at a time are (-j)"));
         }
     }
 
@@ -258,10 +280,12 @@ impl Run {
         self.teller.tell(&self.screen, &self.jobs[index].name, &notice);
         match notice {
             Notice::Checked { have, pieces, .. } if have < pieces && self.settings.seeding.super_seed => {
+                self.jobs[index].seems_complete = false;
                 let name = &self.jobs[index].name;
                 let text = "not everything is here, so it is no first seed: it trades as if without --super";
                 self.screen.warn(&format!("{name}: {text}"));
             }
+            Notice::Checked { have, pieces, .. } if have < pieces => self.jobs[index].seems_complete = false,
             Notice::Complete { .. } => self.complete(index, torrent).await,
             Notice::FileLost { .. } => self.jobs[index].is_damaged = true,
             Notice::Failed { failure, .. } => {

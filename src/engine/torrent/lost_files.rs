@@ -1,8 +1,9 @@
-//! Files of a seed that can no longer be read: what is in them is not offered any more, and the rest still is.
+//! Complete files that can no longer be read: what is in them is not offered any more, and the rest still is. What is
+//! missing is still fetched: one file that is damaged is no reason to leave the others as they are.
 //!
 //! The wire has no word for what we have no longer, so all peers are closed, and hear the truth when they come back.
-//! A torrent ends instead when nothing is left to serve, when it is not complete (it could not become so), and when
-//! so many files are lost that it must be the disk.
+//! A torrent ends instead when nothing is left to serve or to fetch, and when so many files are lost that it must be
+//! the disk.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -69,7 +70,7 @@ impl Active {
         if is_known || self.is_stopping() {
             return Ok(());
         }
-        if !self.is_complete() || self.super_seed.is_some() {
+        if self.super_seed.is_some() {
             return Err(error);
         }
         let layout = self.spec.layout.clone();
@@ -81,7 +82,7 @@ impl Active {
         let last = (span.offset + span.length).saturating_sub(1);
         if let Some((first, last)) = layout.piece_at(span.offset).zip(layout.piece_at(last)) {
             for piece in (first.0..=last.0).map(PieceIndex) {
-                if lost.pieces.insert(piece) {
+                if self.picker.have().has(piece) && lost.pieces.insert(piece) {
                     self.totals.verified -= self.spec.payload_of(piece);
                 }
             }

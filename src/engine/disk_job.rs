@@ -297,6 +297,8 @@ pub enum DiskErrorKind {
     Exists,
     /// Another program of ours works on the same files.
     Busy,
+    /// The system had no handle or no memory for it: nothing is wrong with the file.
+    Strained,
     /// Anything else.
     Other,
 }

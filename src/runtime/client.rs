@@ -57,6 +57,16 @@ const DISK_END: Duration = Duration::from_millis(200);
 const CHECKS_PER_WORKER: usize = 2;
 /// Files kept open at the most; fewer when the system allows fewer.
 const OPEN_FILES: u64 = 4096;
+/// Handles that are for anything but payload and peers.
+const OTHER_HANDLES: u64 = 512;
+
+/// How many connections a process may have that may open so many files: payload has half of them, and what else a
+/// process needs, from journals to the tracker's connections, a quarter at the most.
+fn connections(handles: u64) -> usize {
+    let others = (handles / 4).min(OTHER_HANDLES);
+    let left = handles - (handles / 2).min(OPEN_FILES) - others;
+    usize::try_from(left).unwrap_or(usize::MAX).max(1)
+}
 
 /// How a client is to run.
 #[derive(Clone, Debug)]
@@ -156,7 +166,8 @@ impl Client {
         let (events, received) = unbounded_channel();
         let (notices, heard) = notices::channel();
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        let open_files = (disk::raise_file_limit() / 2).min(OPEN_FILES) as usize;
+        let handles = disk::raise_file_limit();
+        let open_files = (handles / 2).min(OPEN_FILES) as usize;
         let results = events.clone();
         let check_jobs = CHECKS_PER_WORKER * cores.max(2);
         let disk = Arc::new(DiskPool::start(cores, open_files, move |result| {
@@ -168,7 +179,11 @@ impl Client {
         }
         let http = HttpWorker::start()?;
         let families = Families { v4: settings.listen.v4, v6: settings.listen.v6 };
-        let engine = Settings { listen_port: port, families, check_jobs, ..settings.engine };
+        let max_peers = settings.engine.max_peers.min(connections(handles));
+        if max_peers < settings.engine.max_peers {
+            tracing::warn!(handles, max_peers, "the limit of open files allows fewer connections");
+        }
+        let engine = Settings { listen_port: port, families, check_jobs, max_peers, ..settings.engine };
         let pool = BufferPool::new(usize::try_from(engine.memory).unwrap_or(usize::MAX));
         let (for_engine, for_events, told) = (disk.clone(), events.clone(), notices.clone());
         let end = notices::End(notices.clone());

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Client, ClientSettings, Listen, NewTorrent};
+use super::{Client, ClientSettings, Listen, NewTorrent, OPEN_FILES, connections};
 use crate::base::digest;
 use crate::engine::notice::Notice;
 use crate::engine::settings::Settings;
@@ -170,4 +170,13 @@ async fn a_seed_whose_only_file_cannot_be_read_ends_and_names_it() {
     let error = error.await.expect("it ends");
     let error = error.to_string();
     assert!(error.contains("seed/payload"), "{error}");
+}
+
+#[test]
+fn connections_leave_handles_for_everything_else() {
+    for handles in [64, 256, 1024, 65_536] {
+        let left = handles - (handles / 2).min(OPEN_FILES) - connections(handles) as u64;
+        assert!(left >= 16, "{handles}: {left}");
+    }
+    assert!(connections(1024) >= Settings::default().max_peers, "the usual limit does for the usual number");
 }

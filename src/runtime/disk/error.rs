@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::door::free_space_at;
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
 
@@ -12,7 +14,10 @@ pub(super) fn disk_error(operation: &'static str, path: &Path, error: &io::Error
         io::ErrorKind::StorageFull => DiskErrorKind::Full { free: free_space_at(path) },
         io::ErrorKind::QuotaExceeded => DiskErrorKind::Full { free: None },
         io::ErrorKind::AlreadyExists => DiskErrorKind::Exists,
-        _ => DiskErrorKind::Other,
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR) => DiskErrorKind::Strained,
+            _ => DiskErrorKind::Other,
+        },
     };
     let message = match error.kind() {
         io::ErrorKind::FileTooLarge => {
@@ -35,6 +40,14 @@ mod tests {
             assert!(matches!(error.kind, DiskErrorKind::Full { .. }), "{code:?}");
             assert!(error.to_string().starts_with("cannot write a/b: "), "{error}");
         }
+    }
+
+    #[test]
+    fn a_lack_of_handles_or_memory_is_no_fault_of_the_file() {
+        for code in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR] {
+            assert_eq!(disk_error("read", Path::new("a"), &code.into()).kind, DiskErrorKind::Strained);
+        }
+        assert_eq!(disk_error("read", Path::new("a"), &Errno::IO.into()).kind, DiskErrorKind::Other);
     }
 
     #[test]

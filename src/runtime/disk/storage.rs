@@ -173,6 +173,9 @@ impl Storage {
     }
 }
 
+/// What fails when a torrent's folder cannot be opened.
+pub(super) const OPEN_FOLDER: &str = "open the folder";
+
 impl Names {
     /// The door to the torrent's folder, which is made unless the storage is only read.
     pub(super) fn door(&mut self, storage: &Storage) -> Result<Arc<Door>, DiskError> {
@@ -181,7 +184,7 @@ impl Names {
         }
         let dir = &storage.target.dir;
         let door = Door::open(dir, !storage.target.read_only && !self.is_settled)
-            .map_err(|error| disk_error("open the folder", dir, &error))?;
+            .map_err(|error| disk_error(OPEN_FOLDER, dir, &error))?;
         let door = Arc::new(door);
         if !self.is_settled {
             self.door = Some(door.clone());

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::storage::Payload;
+use super::storage::{OPEN_FOLDER, Payload};
 use super::transfer::Read;
 use crate::base::index::{BlockRequest, FileIndex};
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
@@ -42,7 +42,7 @@ impl Reader {
             let read = self.read_rows(requests, buffer, |start, parts| self.payload.read(start, parts));
             read.and_then(|read| if read.is_done() { Ok(()) } else { Err(self.refusal(NOT_THERE)) })
         };
-        // If no file is to blame any more, it may have been for a moment only.
+        // If no file is to blame any more, or none ever was, it may have been for a moment only.
         read().or_else(|_| match self.culprit(requests) {
             Some(failure) => Err(failure),
             None => read().map_err(|error| ReadFailure { file: None, error }),
@@ -55,7 +55,8 @@ impl Reader {
         read.is_ok_and(Read::is_done)
     }
 
-    /// The first file that has something of these blocks and cannot be read there.
+    /// The first file that has something of these blocks and cannot be read there. None is to blame when it is the
+    /// system that lacks something.
     fn culprit(&self, requests: &[BlockRequest]) -> Option<ReadFailure> {
         let storage = &self.payload.storage;
         for request in requests {
@@ -66,6 +67,12 @@ impl Reader {
                 let error = match self.payload.read(at, vec![&mut bytes]) {
                     Ok(read) if read.is_done() => continue,
                     Ok(_) => self.payload.error("read", slice.file, &io::Error::other(GONE)),
+                    Err(error) if error.kind == DiskErrorKind::Strained => return None,
+                    // It is the file that is of no use now, whatever is the matter with the folder.
+                    Err(error) if error.operation == OPEN_FOLDER => {
+                        let error = io::Error::other(format!("its folder cannot be opened: {}", error.message));
+                        self.payload.error("read", slice.file, &error)
+                    }
                     Err(error) => error,
                 };
                 return Some(ReadFailure { file: Some(slice.file), error });

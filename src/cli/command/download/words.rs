@@ -132,7 +132,7 @@ pub(super) fn failed(name: &str, failure: &TorrentFailure) -> CliError {
             DiskErrorKind::Full { .. } => ExitCode::DiskFull,
             DiskErrorKind::Exists => ExitCode::Exists,
             DiskErrorKind::Busy => ExitCode::Busy,
-            DiskErrorKind::Other => ExitCode::Io,
+            DiskErrorKind::Strained | DiskErrorKind::Other => ExitCode::Io,
         },
         TorrentFailure::Duplicate => ExitCode::Error,
         TorrentFailure::Incomplete(missing) => {

@@ -126,3 +126,20 @@ fn a_read_that_fails_only_once_is_made_again() {
     assert_eq!(failure.file, Some(FileIndex(1)));
     assert!(failure.error.to_string().contains("t/f1"), "{failure:?}");
 }
+
+#[test]
+fn no_file_is_to_blame_when_the_system_has_no_handle_or_no_memory_left() {
+    for code in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM] {
+        let sample = Sample::new(&[(50_000, false), (9_000, false), (60_000, false)], 65_536);
+        let dir = tempfile::tempdir().unwrap();
+        sample.put(dir.path());
+        planned::plan(dir.path(), move |call, _| match call {
+            Call::Read => Err(std::io::Error::from_raw_os_error(code.raw_os_error())),
+            Call::Write | Call::Sync => Ok(()),
+        });
+        let disk = Disk::new(sample.storage(Target { read_only: true, ..target(dir.path()) }));
+        let reader = disk.pool.reader(TORRENT).unwrap();
+        let failure = reader.read_blocks(&requests(), &mut Vec::new()).unwrap_err();
+        assert_eq!(failure.file, None, "{failure:?}");
+    }
+}

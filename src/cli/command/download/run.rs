@@ -1,6 +1,6 @@
 //! The loop of a run: notices, ticks, fetches and signals, until every target is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +13,11 @@ use super::job::{Active, Job, State};
 use super::patience::{GivenUp, Patience};
 use super::words::{Teller, done, failed, missing_files};
 use super::{Content, Source, look_up};
+use crate::base::hash::InfoHashes;
 use crate::base::limit;
 use crate::base::size::size;
 use crate::base::time::Duration;
+use crate::cli::args::StopWhen;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::interrupts::{Interrupt, Interrupts, POLITE_END, pause};
@@ -49,6 +51,12 @@ pub async fn download(
         peers = look_up(&settings.peers, screen) => peers,
         code = interrupts.stop() => return Ok(code),
     };
+    if !settings.seeding.is_wanted() {
+        let idle = [(settings.seeding.super_seed, "--super"), (settings.seeding.stop_when == StopWhen::All, "--stop-when")];
+        for (_, flag) in idle.iter().filter(|(is_given, _)| *is_given) {
+            screen.warn(&format!("{flag} does nothing without --seed or a goal for it, such as --ratio"));
+        }
+    }
     let client = Client::start(settings.client.clone())?;
     let mut run = Run {
         progress: Progress::new(screen),
@@ -62,7 +70,7 @@ pub async fn download(
         fetcher: Arc::default(),
         fetches: JoinSet::new(),
         teller: Teller::default(),
-        claimed: BTreeSet::new(),
+        claimed: BTreeMap::new(),
         answered: false,
         has_said_waiting: false,
     };
@@ -90,8 +98,8 @@ struct Run {
     /// Torrent files on their way, by job.
     fetches: JoinSet<(usize, Result<Vec<u8>, String>)>,
     teller: Teller,
-    /// Names in the download folder that are some job's.
-    claimed: BTreeSet<String>,
+    /// Names in the download folder that are some job's, and which torrent that is.
+    claimed: BTreeMap<String, InfoHashes>,
     /// Whether a tracker or a peer has answered in this run.
     answered: bool,
     /// Whether it has been said that some targets wait.
@@ -154,12 +162,16 @@ impl Run {
         }
         let name = if cfg!(target_os = "macos") { name.to_lowercase() } else { name };
         let names = [name.clone() + PART_SUFFIX, name];
-        if names.iter().any(|name| self.claimed.contains(name)) {
+        if let Some(other) = names.iter().find_map(|name| self.claimed.get(name)) {
+            if *other == metainfo.info_hashes {
+                let error = format!("{shown}: the same torrent was given before");
+                return self.fail(index, &CliError::new(ExitCode::Exists, error));
+            }
             let error = format!("{shown}: another target already goes to {}", self.jobs[index].name);
             let error = CliError::new(ExitCode::Exists, error);
             return self.fail(index, &error.with_hint("download it by itself, with --output or --dir"));
         }
-        self.claimed.extend(names);
+        self.claimed.extend(names.map(|name| (name, metainfo.info_hashes)));
         let new = self.settings.new_torrent(metainfo, &self.peers);
         let job = &mut self.jobs[index];
         job.seems_complete = self.settings.seeding.is_wanted() && new.looks_complete(job.folder.as_deref());

@@ -14,6 +14,7 @@ use crate::cli::output::escape::{escape, escape_sentence};
 use crate::cli::output::format;
 use crate::engine::disk_job::DiskErrorKind;
 use crate::engine::notice::{Missing, Notice, TorrentFailure};
+use crate::engine::order::TorrentId;
 use crate::engine::snapshot::TorrentSnapshot;
 use crate::metainfo::Metainfo;
 
@@ -29,6 +30,8 @@ pub(super) struct Teller {
     complaints: BTreeSet<String>,
     /// How many of them were not said.
     kept_back: usize,
+    /// Torrents that were all there from the start: none of their files became complete in this run.
+    whole: BTreeSet<TorrentId>,
 }
 
 impl Teller {
@@ -38,6 +41,10 @@ impl Teller {
             Notice::Checked { have, pieces, .. } if *have > 0 && have < pieces => {
                 screen.say(&format!("{name}: {have} of {} are here already", pieces_in_words(*pieces)));
             }
+            Notice::Checked { torrent, have, pieces, .. } if have == pieces => {
+                self.whole.insert(*torrent);
+            }
+            Notice::FileComplete { torrent, .. } if self.whole.contains(torrent) => {}
             Notice::FileComplete { file, .. } => {
                 screen.detail(&format!("{name}: file {} is complete", file.0 + 1));
             }
@@ -211,6 +218,14 @@ mod tests {
             "warning: 45 warnings kept back; -v shows them all",
         ];
         assert_eq!(said.lines().collect::<Vec<_>>()[4..], expected);
+    }
+
+    #[test]
+    fn files_that_were_there_before_do_not_become_complete() {
+        let checked = |have| Notice::Checked { torrent: TORRENT, have, pieces: 2 };
+        let complete = Notice::FileComplete { torrent: TORRENT, file: FileIndex(0) };
+        assert_eq!(told(&["-v"], &[checked(2), complete.clone()]), "");
+        assert!(told(&["-v"], &[checked(0), complete]).contains("file 1 is complete"));
     }
 
     #[test]

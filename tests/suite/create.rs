@@ -402,3 +402,44 @@ fn an_edit_keeps_the_hash_unless_it_is_of_the_source() {
     assert_eq!(marked.source.as_deref(), Some("S"));
     assert_eq!(metainfo(dir, "x.torrent").info_hashes, before.info_hashes);
 }
+
+/// Runs the program after the shell has done what `before` says.
+fn run_after(dir: &Path, before: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_btget")]).args(args);
+    let output = command.current_dir(dir).output().expect("sh runs");
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn few_open_files_are_enough_for_many_and_never_a_files_fault() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    for number in 0..1_500 {
+        write(dir, &format!("t/{:02}/{number}", number % 90), format!("{number}").repeat(99).as_bytes());
+    }
+    assert_eq!(run_here(dir, &["create", "t", "--piece-length", "16K", "-o", "free"], b"").0, 0);
+    for (limit, threads) in [("ulimit -n 64", "2"), ("ulimit -n 48", "64"), ("ulimit -Sn 40", "auto")] {
+        let args = [
+            "create",
+            "t",
+            "--piece-length",
+            "16K",
+            "-o",
+            "poor",
+            "--reproducible",
+            "--check-threads",
+            threads,
+        ];
+        let (code, _, stderr) = run_after(dir, limit, &args);
+        assert_eq!(code, Some(0), "{limit}: {stderr}");
+        assert_eq!(metainfo(dir, "poor").info, metainfo(dir, "free").info);
+        fs::remove_file(dir.join("poor")).unwrap();
+        let (code, stdout, stderr) =
+            run_after(dir, limit, &["verify", "free", "--check-threads", threads, "-q"]);
+        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{limit}: {stderr}");
+    }
+    // With none to spare it is said what is wrong, and not of a file.
+    let (code, stdout, stderr) = run_after(dir, "ulimit -n 14", &["verify", "free"]);
+    assert!(code != Some(0) && stdout.is_empty() && stderr.contains("ulimit -n"), "{stdout}{stderr}");
+}

@@ -75,6 +75,9 @@ fn explained(error: &HashError, stopped_by: ExitCode) -> CliError {
     match error {
         HashError::Stopped => CliError::new(stopped_by, "stopped before everything was read"),
         HashError::NoThread(_) => CliError::new(ExitCode::Error, error.to_string()),
+        HashError::TooManyFiles(_) => {
+            CliError::new(ExitCode::Io, error.to_string()).with_hint("more are needed: see ulimit -n")
+        }
         HashError::Unreadable { path, .. } => CliError::new(
             ExitCode::Io,
             format!("{}: {error}", escape_bytes(path.as_os_str().as_encoded_bytes())),

@@ -1,5 +1,8 @@
-//! How many files the process may have open.
+//! How many files the process may have open, and what it looks like when they are too few.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// No more than this is asked for; a torrent needs far fewer, connections a few thousand.
@@ -19,6 +22,12 @@ pub fn raise_file_limit() -> u64 {
         }
     }
     current
+}
+
+/// Whether this is no fault of the file in question: too many others are open, in this process or in all.
+pub fn is_too_many_files(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| number == Some(errno.raw_os_error()))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod write_together;
 mod tests;
 
 pub(super) use check::sha1_of_zeros;
-pub use file_limit::raise_file_limit;
+pub use file_limit::{is_too_many_files, raise_file_limit};
 pub use find_data::{has_data, has_right_piece, looks_complete};
 pub use keep::{Keeping, SyncPolicy};
 pub use storage::Storage;

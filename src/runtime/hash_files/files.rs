@@ -10,14 +10,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use super::medium::Medium;
-use super::worker::{AHEAD, OPEN_FILES};
+use super::worker::AHEAD;
 use super::{HashError, Payload, Source, Strictness};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::RunningHash;
 use crate::runtime::disk::door::Found;
 use crate::runtime::disk::door::reading::{ReadingDoor, found};
-use crate::runtime::disk::next_data;
 use crate::runtime::disk::read_advice::{expect_sequence, read_ahead};
+use crate::runtime::disk::{is_too_many_files, next_data};
 
 /// Stretches that are worth reading ahead, bytes.
 const READ_AHEAD_MIN: u64 = 128 * 1024;
@@ -49,6 +49,8 @@ pub(super) struct Files<'a> {
     door: ReadingDoor,
     /// The one used last stands last.
     open: Vec<Open>,
+    /// How many it may have open.
+    most: usize,
     faults: BTreeMap<FileIndex, io::Error>,
 }
 
@@ -60,9 +62,9 @@ pub(super) struct Open {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(payload: &'a Payload) -> Files<'a> {
+    pub(super) fn new(payload: &'a Payload, most: usize) -> Files<'a> {
         let door = ReadingDoor::new(payload.door.clone());
-        Files { payload, door, open: Vec::new(), faults: BTreeMap::new() }
+        Files { payload, door, open: Vec::new(), most, faults: BTreeMap::new() }
     }
 
     /// Files that could not be read, and why.
@@ -129,15 +131,18 @@ impl<'a> Files<'a> {
         if self.faults.contains_key(&index) {
             return Ok(None);
         }
-        if self.open.len() >= OPEN_FILES {
-            let oldest = self.open.remove(0);
-            self.close(&oldest)?;
+        if self.open.len() >= self.most {
+            self.close_oldest()?;
         }
-        let (file, now) = match self.door.open(path) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.fault(index, error)?;
-                return Ok(None);
+        let (file, now) = loop {
+            match self.door.open(path) {
+                Ok(opened) => break opened,
+                // Somebody else has taken what the limit seemed to leave.
+                Err(error) if is_too_many_files(&error) && !self.open.is_empty() => self.close_oldest()?,
+                Err(error) => {
+                    self.fault(index, error)?;
+                    return Ok(None);
+                }
             }
         };
         self.compare(index, &now)?;
@@ -148,6 +153,11 @@ impl<'a> Files<'a> {
         let is_sparse = now.allocated < now.length;
         self.open.push(Open { index, file, is_sparse });
         Ok(self.open.last())
+    }
+
+    fn close_oldest(&mut self) -> Result<(), HashError> {
+        let oldest = self.open.remove(0);
+        self.close(&oldest)
     }
 
     pub(super) fn close_all(&mut self) -> Result<(), HashError> {
@@ -180,6 +190,9 @@ impl<'a> Files<'a> {
     fn fault(&mut self, index: FileIndex, error: io::Error) -> Result<(), HashError> {
         let Source::File { path, .. } = &self.payload.sources[index.index()] else { return Ok(()) };
         let path = self.payload.dir.join(path);
+        if is_too_many_files(&error) {
+            return Err(HashError::TooManyFiles(error));
+        }
         match (self.payload.strictness, error.kind()) {
             (Strictness::Strict, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
                 Err(HashError::Changed { path })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Source;
 use crate::runtime::disk::door::reading::ReadingDoor;
 use crate::runtime::disk::door::{Door, Found};
-use crate::runtime::disk::part_paths;
+use crate::runtime::disk::{is_too_many_files, part_paths};
 
 /// A folder, and the paths below it that files would have there. `None` stands for what is in no file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,10 +50,15 @@ impl Place {
             let source = match (path, &mut door) {
                 (None, _) => Source::Zeros,
                 (Some(_), None) => Source::Absent,
-                (Some(path), Some(door)) => find(door, path, part).unwrap_or_else(|error| {
-                    located.faults.push((index, error));
-                    Source::Absent
-                }),
+                (Some(path), Some(door)) => match find(door, path, part) {
+                    Ok(source) => source,
+                    // That says nothing of the file.
+                    Err(error) if is_too_many_files(&error) => return Err(error),
+                    Err(error) => {
+                        located.faults.push((index, error));
+                        Source::Absent
+                    }
+                },
             };
             located.sources.push(source);
         }

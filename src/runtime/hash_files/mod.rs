@@ -8,6 +8,7 @@
 mod files;
 pub mod locate;
 mod medium;
+mod shares;
 pub mod tree;
 mod worker;
 
@@ -23,12 +24,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::disk::door::{Door, Found};
+use super::disk::raise_file_limit;
 use crate::base::file_map::FileMap;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::FileIndex;
 use crate::base::layout::Layout;
 use crate::base::limit;
 use medium::Media;
+use shares::shares;
 use worker::{Claims, Worker};
 
 /// Where the bytes of one entry of a file list are.
@@ -105,6 +108,9 @@ pub enum HashError {
         /// The file.
         path: PathBuf,
     },
+    /// Not even one file can be opened besides those that are: no fault of the file.
+    #[error("{0}")]
+    TooManyFiles(io::Error),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
@@ -165,7 +171,8 @@ impl Payload {
         let automatic = || thread::available_parallelism().map_or(2, usize::from);
         let pieces = self.layout.piece_count() as usize;
         let threads = threads.unwrap_or_else(automatic).clamp(1, limit::CHECK_THREADS.min(pieces.max(1)));
-        let claims = Claims::new(self, threads);
+        let (threads, open_files) = shares(raise_file_limit(), threads);
+        let claims = Claims::new(self, threads, open_files);
         let failure: Mutex<Option<HashError>> = Mutex::default();
         let fail = |error: HashError| {
             claims.end();

@@ -25,7 +25,8 @@ pub(super) const AHEAD: u64 = 1024 * 1024;
 /// What is read ahead for each lane on a rotating disk, bytes: reading half of it takes longer than moving the heads
 /// there, and of all lanes it is a turn of 64 to 128 MiB.
 const ROTATING_AHEAD: u64 = 8 * 1024 * 1024;
-/// Files that a worker keeps open: for each lane the one that it is in and the one that is read ahead.
+/// Files that a worker keeps open, where so many are allowed: for each lane the one that it is in and the one that is
+/// read ahead.
 pub(super) const OPEN_FILES: usize = 2 * LANES + 2;
 
 /// Hands out pieces, in order, to all workers.
@@ -46,13 +47,15 @@ pub(super) struct Claims {
     buffer: usize,
     /// What is read ahead for each lane, bytes.
     ahead: u64,
+    /// Files that each worker may have open.
+    open_files: usize,
     zeros: OnceLock<Sha1Hash>,
     /// Held while a rotating disk is read: two readers would send its heads to and fro.
     heads: Option<Mutex<()>>,
 }
 
 impl Claims {
-    pub(super) fn new(payload: &Payload, threads: usize) -> Claims {
+    pub(super) fn new(payload: &Payload, threads: usize, open_files: usize) -> Claims {
         let length = u64::from(payload.layout.piece_length());
         let buffer = (BUFFERS / threads).min(BUFFER);
         let is_rotating = payload.media.has_rotating();
@@ -60,7 +63,7 @@ impl Claims {
         let heads = is_rotating.then(|| Mutex::new(()));
         let batch = (buffer as u64 / length / LANES as u64).max(1) as u32 * LANES as u32;
         let order = Order::new(payload.layout.piece_count(), threads as u32, batch);
-        Claims { order, buffer, ahead, zeros: OnceLock::new(), heads }
+        Claims { order, buffer, ahead, open_files, zeros: OnceLock::new(), heads }
     }
 
     fn reading(&self) -> Option<MutexGuard<'_, ()>> {
@@ -118,7 +121,7 @@ enum Look {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(payload: &'a Payload, claims: &'a Claims, progress: &'a Progress) -> Worker<'a> {
-        let files = Files::new(payload);
+        let files = Files::new(payload, claims.open_files);
         let buffer = vec![0; claims.buffer];
         Worker { payload, claims, progress, files, buffer, digests: Vec::new() }
     }

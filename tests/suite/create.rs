@@ -443,3 +443,24 @@ fn few_open_files_are_enough_for_many_and_never_a_files_fault() {
     let (code, stdout, stderr) = run_after(dir, "ulimit -n 14", &["verify", "free"]);
     assert!(code != Some(0) && stdout.is_empty() && stderr.contains("ulimit -n"), "{stdout}{stderr}");
 }
+
+#[test]
+fn variables_that_are_meant_for_downloads_do_not_get_into_torrents() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    Payload::single("x", 50_000, 16_384).write_torrent(dir, Some("http://old.example/a"));
+    write(dir, "data", b"data");
+    let variables = "export BTGET_TRACKER=http://mine.example/passkey BTGET_WEBSEED=http://mine.example/ \
+        BTGET_COMMENT=mine BTGET_SOURCE=mine BTGET_PRIVATE=1 BTGET_OUTPUT=video.iso BTGET_QUIET=1";
+    let (code, _, stderr) = run_after(dir, variables, &["edit", "x.torrent", "--comment", "said"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let edited = metainfo(dir, "x.torrent");
+    assert_eq!((edited.trackers.len(), edited.comment.as_deref()), (1, Some("said")));
+    assert_eq!(edited.trackers[0], ["http://old.example/a"]);
+    let (code, _, stderr) = run_after(dir, variables, &["create", "data"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let made = metainfo(dir, "data.torrent");
+    assert!(made.trackers.is_empty() && made.web_seeds.is_empty() && !made.is_private);
+    assert_eq!((made.comment, made.source), (None, None));
+    assert!(!dir.join("video.iso").exists());
+}

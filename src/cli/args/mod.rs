@@ -156,11 +156,19 @@ fn matches<A: Args>(
     Ok((matches, args))
 }
 
-/// The clap command for `A`: every long option also comes from the environment as `BTGET_OPTION_NAME`.
+/// Options of these commands that say what a torrent is to hold, or where it goes. They are not taken from the
+/// environment: there the same names are meant for downloads, and a tracker with a passkey would get into every torrent.
+const SAID_EACH_TIME: (&[&str], &[&str]) =
+    (&["btget create", "btget edit"], &["comment", "output", "private", "source", "tracker", "webseed"]);
+
+/// The clap command for `A`: a long option also comes from the environment as `BTGET_OPTION_NAME`, but for those that
+/// are [`SAID_EACH_TIME`].
 fn command<A: Args>(name: &'static str) -> Command {
+    let (commands, options) = SAID_EACH_TIME;
+    let is_said = |long: &str| commands.contains(&name) && options.contains(&long);
     let command = A::augment_args(Command::new(name).version(env!("CARGO_PKG_VERSION")));
     command.max_term_width(100).mut_args(|arg| {
-        let Some(variable) = arg.get_long().map(variable) else { return arg };
+        let Some(variable) = arg.get_long().filter(|long| !is_said(long)).map(variable) else { return arg };
         let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
         let arg = arg.env(variable).hide_env(true);
         if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
@@ -226,10 +234,24 @@ mod tests {
     }
 
     #[test]
-    fn every_long_option_is_a_variable_too() {
-        for arg in command::<DownloadArgs>("btget").get_arguments() {
-            let expected = arg.get_long().map(|long| OsString::from(variable(long)));
-            assert_eq!(arg.get_env().map(OsStr::to_owned), expected, "{:?}", arg.get_id());
+    fn every_long_option_is_a_variable_too_but_for_what_a_torrent_is_to_hold() {
+        let said = |words: &'static str| words.split(' ').collect::<Vec<_>>();
+        for (command, without) in [
+            (command::<DownloadArgs>("btget"), vec![]),
+            (command::<VerifyArgs>("btget verify"), vec![]),
+            (command::<CreateArgs>("btget create"), said("comment output private source tracker webseed")),
+            (command::<EditArgs>("btget edit"), said("comment output source tracker webseed")),
+        ] {
+            let (with, none): (Vec<_>, Vec<_>) = command
+                .get_arguments()
+                .filter_map(|arg| Some((arg.get_long()?, arg)))
+                .partition(|(_, arg)| arg.get_env().is_some());
+            for (long, arg) in with {
+                assert_eq!(arg.get_env(), Some(OsStr::new(&variable(long))), "{:?}", command.get_name());
+            }
+            let mut none: Vec<&str> = none.into_iter().map(|(long, _)| long).collect();
+            none.sort_unstable();
+            assert_eq!(none, without, "{:?}", command.get_name());
         }
     }
 

@@ -19,14 +19,19 @@ pub struct HashingProgress {
 }
 
 impl HashingProgress {
-    /// Nothing shown yet. `name` is escaped already; `what` is one word for what is done; `total` bytes.
+    /// At the start: a plain line, where there are plain lines. `name` is escaped already; `what` is one word for what is done; `total` bytes.
     pub fn new(screen: &Screen, name: &str, what: &'static str, total: u64) -> HashingProgress {
         let bar = screen.bars().map(|bars| {
             let style = ProgressStyle::with_template("{msg}").expect("a template of one key");
             bars.add(ProgressBar::new_spinner().with_style(style))
         });
         let said_at = Duration::ZERO;
-        HashingProgress { screen: screen.clone(), bar, name: name.to_owned(), what, total, said_at }
+        let shown =
+            HashingProgress { screen: screen.clone(), bar, name: name.to_owned(), what, total, said_at };
+        if screen.mode() == Mode::Lines {
+            shown.say(0, Duration::ZERO);
+        }
+        shown
     }
 
     /// Shows that `done` bytes are done after `time`.
@@ -70,14 +75,15 @@ mod tests {
     use crate::cli::output::screen::tests::screen;
 
     #[test]
-    fn without_a_terminal_there_is_a_line_a_minute() {
+    fn without_a_terminal_there_is_a_line_at_the_start_and_one_a_minute() {
         let (screen, shared) = screen(&[], false, false);
         let mut progress = HashingProgress::new(&screen, "x", "hashing", 4 << 30);
         for second in 0..=130 {
             progress.update(second << 24, Duration::from_secs(second));
         }
         let text = shared.text();
-        assert_eq!(text.lines().count(), 2, "{text}");
-        assert_eq!(text.lines().next(), Some("x  hashing  23.4% 0.9/4.0 GiB  16.0 MiB/s  ETA 3:16"));
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert_eq!(text.lines().next(), Some("x  hashing  0.0% 0.0/4.0 GiB"));
+        assert_eq!(text.lines().nth(1), Some("x  hashing  23.4% 0.9/4.0 GiB  16.0 MiB/s  ETA 3:16"));
     }
 }

@@ -54,7 +54,7 @@ impl StatusLine {
     }
 
     /// The line of files that are read and hashed, `what` in one word: so many of `total` bytes are done after
-    /// `time`.
+    /// `time`. At the start there is no rate yet.
     pub fn hashing(name: &str, what: &str, done: u64, total: u64, time: Duration) -> StatusLine {
         let done = done.min(total);
         let rate = ByteRate((done as f64 / time.as_secs_f64().max(0.001)) as u64);
@@ -62,8 +62,10 @@ impl StatusLine {
             part(what.to_owned(), 4, 2),
             part(format::percent(done, total), 0, 2),
             part(format::part_of(done, total), 3, 1),
-            part(format::rate(rate), 2, 2),
         ];
+        if !time.is_zero() {
+            parts.push(part(format::rate(rate), 2, 2));
+        }
         if let Some(seconds) = (total - done).checked_div(rate.0) {
             parts.push(part(format!("ETA {}", format::clock(Duration::from_secs(seconds))), 1, 2));
         }

@@ -1,5 +1,5 @@
 //! Signals as events: SIGINT and SIGTERM ask to stop, SIGHUP to ask the trackers anew, SIGUSR1 for a status,
-//! SIGTSTP to pause.
+//! SIGTSTP to pause. SIGXFSZ asks for nothing.
 //!
 //! They are heard on a thread of their own. A run may be held up by a terminal that nobody reads any more, or by
 //! a disk; who asks it to stop need not wait for those: two seconds after the first signal, and soon after the
@@ -155,6 +155,7 @@ struct Signals {
     hang_up: tokio::signal::unix::Signal,
     status: tokio::signal::unix::Signal,
     pause: tokio::signal::unix::Signal,
+    _too_long: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -166,6 +167,8 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             status: signal(SignalKind::user_defined1())?,
             pause: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            // Would end the process; caught, the write that was too much is an error like others.
+            _too_long: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

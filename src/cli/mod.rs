@@ -11,6 +11,7 @@ pub mod error;
 pub mod exit_code;
 pub mod glob;
 pub mod interrupts;
+pub mod new_file;
 pub mod output;
 pub mod settings;
 pub mod target;

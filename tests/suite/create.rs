@@ -10,17 +10,17 @@ use btget::metainfo::Metainfo;
 use crate::cli::{run_here, text};
 use crate::harness::payload::Payload;
 
-fn write(dir: &Path, path: &str, bytes: &[u8]) {
+pub(crate) fn write(dir: &Path, path: &str, bytes: &[u8]) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().expect("it is below a folder")).expect("a folder can be made");
     fs::write(path, bytes).expect("the test's folder takes a file");
 }
 
-fn metainfo(dir: &Path, file: &str) -> Metainfo {
+pub(crate) fn metainfo(dir: &Path, file: &str) -> Metainfo {
     Metainfo::from_bytes(&fs::read(dir.join(file)).expect("it is there")).expect("it is a torrent")
 }
 
-fn json(dir: &Path, args: &[&str], code: u8) -> serde_json::Value {
+pub(crate) fn json(dir: &Path, args: &[&str], code: u8) -> serde_json::Value {
     let (found, stdout, stderr) = run_here(dir, args, b"");
     assert_eq!(found, code, "{args:?}: {stderr}");
     serde_json::from_str(&stdout).expect("it is JSON")
@@ -401,66 +401,4 @@ fn an_edit_keeps_the_hash_unless_it_is_of_the_source() {
     assert!(stderr.starts_with("warning: ") && stderr.contains(&hash), "{stderr}");
     assert_eq!(marked.source.as_deref(), Some("S"));
     assert_eq!(metainfo(dir, "x.torrent").info_hashes, before.info_hashes);
-}
-
-/// Runs the program after the shell has done what `before` says.
-fn run_after(dir: &Path, before: &str, args: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_btget")]).args(args);
-    let output = command.current_dir(dir).output().expect("sh runs");
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-#[test]
-fn few_open_files_are_enough_for_many_and_never_a_files_fault() {
-    let work = tempfile::tempdir().unwrap();
-    let dir = work.path();
-    for number in 0..1_500 {
-        write(dir, &format!("t/{:02}/{number}", number % 90), format!("{number}").repeat(99).as_bytes());
-    }
-    assert_eq!(run_here(dir, &["create", "t", "--piece-length", "16K", "-o", "free"], b"").0, 0);
-    for (limit, threads) in [("ulimit -n 64", "2"), ("ulimit -n 48", "64"), ("ulimit -Sn 40", "auto")] {
-        let args = [
-            "create",
-            "t",
-            "--piece-length",
-            "16K",
-            "-o",
-            "poor",
-            "--reproducible",
-            "--check-threads",
-            threads,
-        ];
-        let (code, _, stderr) = run_after(dir, limit, &args);
-        assert_eq!(code, Some(0), "{limit}: {stderr}");
-        assert_eq!(metainfo(dir, "poor").info, metainfo(dir, "free").info);
-        fs::remove_file(dir.join("poor")).unwrap();
-        let (code, stdout, stderr) =
-            run_after(dir, limit, &["verify", "free", "--check-threads", threads, "-q"]);
-        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{limit}: {stderr}");
-    }
-    // With none to spare it is said what is wrong, and not of a file.
-    let (code, stdout, stderr) = run_after(dir, "ulimit -n 14", &["verify", "free"]);
-    assert!(code != Some(0) && stdout.is_empty() && stderr.contains("ulimit -n"), "{stdout}{stderr}");
-}
-
-#[test]
-fn variables_that_are_meant_for_downloads_do_not_get_into_torrents() {
-    let work = tempfile::tempdir().unwrap();
-    let dir = work.path();
-    Payload::single("x", 50_000, 16_384).write_torrent(dir, Some("http://old.example/a"));
-    write(dir, "data", b"data");
-    let variables = "export BTGET_TRACKER=http://mine.example/passkey BTGET_WEBSEED=http://mine.example/ \
-        BTGET_COMMENT=mine BTGET_SOURCE=mine BTGET_PRIVATE=1 BTGET_OUTPUT=video.iso BTGET_QUIET=1";
-    let (code, _, stderr) = run_after(dir, variables, &["edit", "x.torrent", "--comment", "said"]);
-    assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    let edited = metainfo(dir, "x.torrent");
-    assert_eq!((edited.trackers.len(), edited.comment.as_deref()), (1, Some("said")));
-    assert_eq!(edited.trackers[0], ["http://old.example/a"]);
-    let (code, _, stderr) = run_after(dir, variables, &["create", "data"]);
-    assert_eq!(code, Some(0), "{stderr}");
-    let made = metainfo(dir, "data.torrent");
-    assert!(made.trackers.is_empty() && made.web_seeds.is_empty() && !made.is_private);
-    assert_eq!((made.comment, made.source), (None, None));
-    assert!(!dir.join("video.iso").exists());
 }

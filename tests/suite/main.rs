@@ -14,6 +14,7 @@ mod determinism;
 mod disk_faults;
 mod exit_codes;
 mod fast;
+mod hard_times;
 mod hostile;
 mod http_server;
 mod limits;

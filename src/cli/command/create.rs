@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::download::catch;
 use super::hashing::Hashing;
 use super::{on_screen, written};
 use crate::base::file_map::FileMap;
@@ -20,9 +21,9 @@ use crate::cli::args::CreateArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::new_file::NewFile;
 use crate::cli::output::escape::{escape, escape_bytes};
 use crate::cli::output::{Screen, format};
-use crate::cli::torrent_file::NewFile;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
 use crate::metainfo::safe_path::{SafePaths, is_kept};
@@ -48,6 +49,8 @@ fn run(args: &CreateArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError
         );
     }
     let content = find(args, &env.dir)?;
+    // From here on there may be something to tidy up.
+    let interrupts = catch(env.catches_signals)?;
     let output = Output::of(args, &env.dir, &content.name)?;
     content.check(screen)?;
     let shown = escape(&content.name);
@@ -61,8 +64,8 @@ fn run(args: &CreateArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError
     parsed(&draft(args, &content, piece_length, undigested).to_bytes(), &shown)?;
     let payload = Payload::open(&content.dir, sources.collect(), file_map, layout, Strictness::Strict)
         .map_err(|error| unreadable(&content.dir, &error))?;
-    let (threads, catches_signals) = (args.check_threads.0, env.catches_signals);
-    let hashing = Hashing { payload, threads, name: shown.clone(), what: "hashing", total, catches_signals };
+    let (threads, name) = (args.check_threads.0, shown.clone());
+    let hashing = Hashing { payload, threads, name, what: "hashing", total, interrupts };
     let (hashed, speed) = hashing.run(screen)?;
     let digests: Option<Vec<Sha1Hash>> = hashed.digests.into_iter().collect();
     let digests =

@@ -2,13 +2,14 @@
 //! gives another one, and says so.
 
 use super::create::not_written;
+use super::download::catch;
 use super::{on_screen, torrent_bytes, written};
 use crate::cli::args::EditArgs;
 use crate::cli::env::Env;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::Screen;
-use crate::cli::torrent_file;
+use crate::cli::{new_file, torrent_file};
 use crate::metainfo::edit::Edit;
 
 /// Runs the command.
@@ -50,11 +51,13 @@ fn run(args: &EditArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError> 
     let (Ok(old), Ok(new)) = (old, new) else {
         return Err(CliError::new(ExitCode::Error, format!("{shown}: the changed torrent would be refused")));
     };
+    // A signal does not end it in the midst of writing, nor does a limit on the length of files.
+    let _interrupts = catch(env.catches_signals)?;
     if args.output.as_ref().is_some_and(|path| path.as_os_str() == "-") {
         written(env.stdout.write_all(&after).and_then(|()| env.stdout.flush()))?;
     } else {
         let path = env.dir.join(output);
-        let write = if args.output.is_some() { torrent_file::write_new } else { torrent_file::replace };
+        let write = if args.output.is_some() { new_file::write_new } else { new_file::replace };
         write(&path, &after).map_err(|error| not_written(&path, &error))?;
     }
     if old != new {

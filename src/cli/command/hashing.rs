@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::download::{catch, in_runtime};
+use super::download::in_runtime;
 use crate::base::rate::ByteRate;
 use crate::base::size::size;
 use crate::base::time::Duration;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::interrupts::{Interrupt, pause};
+use crate::cli::interrupts::{Interrupt, Interrupts, pause};
 use crate::cli::output::escape::escape_bytes;
 use crate::cli::output::hashing::HashingProgress;
 use crate::cli::output::{Screen, format};
@@ -28,39 +28,42 @@ pub(super) struct Hashing {
     pub(super) what: &'static str,
     /// Bytes of all pieces.
     pub(super) total: u64,
-    pub(super) catches_signals: bool,
+    /// What was asked for before the start counts as well.
+    pub(super) interrupts: Interrupts,
 }
 
 impl Hashing {
     /// Hashes all, and tells how fast that went: `1 GiB in 0.3 s, 3.4 GiB/s`. A signal ends it.
     pub(super) fn run(self, screen: &Screen) -> Result<(Hashed, String), CliError> {
-        let Hashing { payload, threads, name, what, total, catches_signals } = self;
+        let Hashing { payload, threads, name, what, total, mut interrupts } = self;
         in_runtime(async {
-            let mut interrupts = catch(catches_signals)?;
             let start = Instant::now();
             let progress = Arc::new(Progress::default());
             let watched = progress.clone();
             let mut work = tokio::task::spawn_blocking(move || payload.hash(threads, &watched));
             let mut shown = HashingProgress::new(screen, &name, what, total);
-            let mut stopped_by = ExitCode::Interrupted;
+            let mut stopped_by = None;
             let hashed = loop {
                 tokio::select! {
                     biased;
-                    hashed = &mut work => break hashed.expect("hashing does not panic"),
                     interrupt = interrupts.next() => match interrupt {
                         Interrupt::Status => shown.say(progress.done(), start.elapsed()),
                         Interrupt::Announce => {}
                         Interrupt::Pause => pause(),
                         Interrupt::Stop(code) => {
-                            stopped_by = code;
+                            stopped_by = Some(code);
                             progress.stop();
                         }
                     },
+                    hashed = &mut work => break hashed.expect("hashing does not panic"),
                     () = tokio::time::sleep(LOOK_EVERY) => shown.update(progress.done(), start.elapsed()),
                 }
             };
             drop(shown);
-            let hashed = hashed.map_err(|error| explained(&error, stopped_by))?;
+            if let Some(code) = stopped_by {
+                return Err(CliError::new(code, "stopped before everything was read"));
+            }
+            let hashed = hashed.map_err(|error| explained(&error))?;
             Ok((hashed, speed(progress.read(), start.elapsed())))
         })
     }
@@ -71,10 +74,9 @@ fn speed(bytes: u64, time: Duration) -> String {
     format!("{} in {}, {}", size(bytes), format::span(time), format::rate(rate))
 }
 
-fn explained(error: &HashError, stopped_by: ExitCode) -> CliError {
+fn explained(error: &HashError) -> CliError {
     match error {
-        HashError::Stopped => CliError::new(stopped_by, "stopped before everything was read"),
-        HashError::NoThread(_) => CliError::new(ExitCode::Error, error.to_string()),
+        HashError::Stopped | HashError::NoThread(_) => CliError::new(ExitCode::Error, error.to_string()),
         HashError::TooManyFiles(_) => {
             CliError::new(ExitCode::Io, error.to_string()).with_hint("more are needed: see ulimit -n")
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::download::catch;
 use super::hashing::Hashing;
 use super::{torrent, written};
 use crate::base::hash::{PieceHash, Sha1Hash};
@@ -65,9 +66,9 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
         }
         Err(error) => return Err(unreadable(&place.dir, &error)),
         Ok(payload) => {
-            let (threads, catches_signals) = (args.check_threads.0, env.catches_signals);
+            let (threads, interrupts) = (args.check_threads.0, catch(env.catches_signals)?);
             let name = shown.clone();
-            let hashing = Hashing { payload, threads, name, what: "verifying", total, catches_signals };
+            let hashing = Hashing { payload, threads, name, what: "verifying", total, interrupts };
             hashing.run(screen)?
         }
     };

@@ -129,6 +129,8 @@ impl<'a> Worker<'a> {
     /// Works until nothing is left.
     pub(super) fn run(&mut self) -> Result<(), HashError> {
         while let Some(pieces) = self.claims.order.claim() {
+            // Holes, and what is not there, take time too.
+            self.step_done(0, 0)?;
             self.hash(pieces)?;
         }
         self.files.close_all()

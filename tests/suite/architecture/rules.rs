@@ -73,8 +73,13 @@ const OPENERS: [&str; 6] =
     ["File::open", "File::create*", "File::options", "OpenOptions", "openat", "openat2"];
 
 /// Files outside of the payload's door that may open files, none of them payload but the demo's own.
-const OPENS_FILES: [&str; 4] =
-    ["src/cli/torrent_file", "src/cli/config_file", "src/cli/command/demo", "src/runtime/state/folder"];
+const OPENS_FILES: [&str; 5] = [
+    "src/cli/torrent_file",
+    "src/cli/new_file",
+    "src/cli/config_file",
+    "src/cli/command/demo",
+    "src/runtime/state/folder",
+];
 
 /// What tells the time of day, which people and servers set back and forth: whatever waits or measures counts from
 /// a start of its own instead.

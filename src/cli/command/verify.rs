@@ -118,17 +118,33 @@ fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Result<Vec<Plac
     }
 }
 
-/// The first place where any file is, or else the first.
+/// The place where most bytes are in files of the right length, or else in any; of equals the first.
 fn locate(metainfo: &Metainfo, places: Vec<Place>) -> Result<(Place, Located), CliError> {
-    let mut first = None;
+    let lengths: Vec<u64> = metainfo.files.iter().map(|file| file.length).collect();
+    let mut best: Option<(_, Place, Located)> = None;
+    let mut refused = None;
     for place in places {
-        let located = place.look().map_err(|error| unreadable(&place.dir, &error))?;
-        if located.is_any_there() {
-            return Ok((place, located));
+        let located = match place.look() {
+            Ok(located) => located,
+            Err(error) => {
+                refused.get_or_insert_with(|| unreadable(&place.dir, &error));
+                continue;
+            }
+        };
+        let worth = (located.bytes_there(&lengths), located.is_any_there());
+        if best.as_ref().is_none_or(|(best, ..)| worth > *best) {
+            best = Some((worth, place, located));
         }
-        first.get_or_insert((place, located));
     }
-    first.ok_or_else(|| CliError::usage(format!("{}: there is no place to look at", escape(&metainfo.name))))
+    match (best, refused) {
+        (Some(((_, true), place, located)), _) => Ok((place, located)),
+        (_, Some(refused)) => Err(refused),
+        (Some((_, place, located)), None) => Ok((place, located)),
+        (None, None) => {
+            let error = format!("{}: there is no place to look at", escape(&metainfo.name));
+            Err(CliError::usage(error))
+        }
+    }
 }
 
 /// What `verify --json` prints. A published format: fields are added, never renamed or taken away.

@@ -29,6 +29,18 @@ pub struct Located {
 }
 
 impl Located {
+    /// Bytes of files that are as long as they should be, and of all files. `lengths` has an entry for each.
+    pub fn bytes_there(&self, lengths: &[u64]) -> (u64, u64) {
+        let mut bytes = (0, 0);
+        for (source, length) in self.sources.iter().zip(lengths) {
+            if let Source::File { seen, .. } = source {
+                bytes.0 += if seen.length == *length { *length } else { 0 };
+                bytes.1 += seen.length.min(*length);
+            }
+        }
+        bytes
+    }
+
     /// Whether any file is there.
     pub fn is_any_there(&self) -> bool {
         !self.faults.is_empty() || self.sources.iter().any(|source| matches!(source, Source::File { .. }))

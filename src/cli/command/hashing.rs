@@ -89,5 +89,10 @@ fn explained(error: &HashError) -> CliError {
             format!("{}: {error}", escape_bytes(path.as_os_str().as_encoded_bytes())),
         )
         .with_hint("try again when no program writes to it any more, or leave it out with --exclude"),
+        HashError::Touched { path } => CliError::new(
+            ExitCode::Io,
+            format!("{}: {error}", escape_bytes(path.as_os_str().as_encoded_bytes())),
+        )
+        .with_hint("try again, without links being made or rights being changed meanwhile"),
     }
 }

@@ -51,7 +51,7 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
         let error = format!("{shown}: a torrent of version 2 alone cannot be verified yet");
         return Err(CliError::new(ExitCode::BadTorrent, error));
     }
-    let (place, located) = locate(&metainfo, places(&metainfo, args, &env.dir)?)?;
+    let (place, mut located) = locate(&metainfo, places(&metainfo, args, &env.dir)?)?;
     if !located.is_any_there() {
         let dir = escape_bytes(place.dir.as_os_str().as_encoded_bytes());
         screen.warn(&format!("{shown}: none of its files is in {dir}"));
@@ -72,6 +72,11 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
             hashing.run(screen)?
         }
     };
+    for (index, now) in &hashed.shorter {
+        if let Source::File { seen, .. } = &mut located.sources[index.index()] {
+            *seen = *now;
+        }
+    }
     let mut faults: BTreeMap<FileIndex, io::Error> = hashed.faults;
     faults.extend(located.faults.into_iter().map(|(index, error)| (FileIndex(index as u32), error)));
     let report = Report::new(&metainfo, &place, &located.sources, &hashed.digests, &faults);

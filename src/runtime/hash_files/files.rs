@@ -14,7 +14,6 @@ use super::worker::AHEAD;
 use super::{HashError, Payload, Source, Strictness};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::RunningHash;
-use crate::runtime::disk::door::Found;
 use crate::runtime::disk::door::reading::{ReadingDoor, found};
 use crate::runtime::disk::read_advice::{expect_sequence, read_ahead};
 use crate::runtime::disk::{is_too_many_files, next_data};
@@ -145,7 +144,7 @@ impl<'a> Files<'a> {
                 }
             }
         };
-        self.compare(index, &now)?;
+        self.payload.require_unchanged(index, &now)?;
         let medium = self.payload.media.medium(now.identity.0);
         if medium != Medium::Memory && seen.length > AHEAD {
             expect_sequence(&file);
@@ -170,36 +169,38 @@ impl<'a> Files<'a> {
             return Ok(());
         }
         match found(&open.file) {
-            Ok(now) => self.compare(open.index, &now),
+            Ok(now) => self.payload.require_unchanged(open.index, &now),
             Err(error) => self.fault(open.index, error),
         }
     }
 
-    fn compare(&self, index: FileIndex, now: &Found) -> Result<(), HashError> {
-        let marks = |found: &Found| (found.length, found.modified, found.changed, found.identity);
-        match &self.payload.sources[index.index()] {
-            Source::File { path, seen }
-                if self.payload.strictness == Strictness::Strict && marks(seen) != marks(now) =>
-            {
-                Err(HashError::Changed { path: self.payload.dir.join(path) })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn fault(&mut self, index: FileIndex, error: io::Error) -> Result<(), HashError> {
-        let Source::File { path, .. } = &self.payload.sources[index.index()] else { return Ok(()) };
-        let path = self.payload.dir.join(path);
+        self.payload.fault(index, error, &mut self.faults)
+    }
+}
+
+impl Payload {
+    /// A file that cannot be read: all ends, or it goes to the faults.
+    pub(super) fn fault(
+        &self,
+        index: FileIndex,
+        error: io::Error,
+        faults: &mut BTreeMap<FileIndex, io::Error>,
+    ) -> Result<(), HashError> {
+        let Source::File { path, .. } = &self.sources[index.index()] else { return Ok(()) };
+        let path = self.dir.join(path);
         if is_too_many_files(&error) {
             return Err(HashError::TooManyFiles(error));
         }
-        match (self.payload.strictness, error.kind()) {
+        match (self.strictness, error.kind()) {
             (Strictness::Strict, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
                 Err(HashError::Changed { path })
             }
             (Strictness::Strict, _) => Err(HashError::Unreadable { path, error }),
+            // It has become shorter, which is found out afterwards.
+            (Strictness::Lenient, io::ErrorKind::UnexpectedEof) => Ok(()),
             (Strictness::Lenient, _) => {
-                self.faults.entry(index).or_insert(error);
+                faults.entry(index).or_insert(error);
                 Ok(())
             }
         }

@@ -5,6 +5,7 @@
 //! (`medium`). Memory is bounded whatever the length of pieces. What lies below a folder is found by [`tree`];
 //! where a torrent's files are, by [`locate`]. Nothing is ever written.
 
+mod afterwards;
 mod files;
 pub mod locate;
 mod medium;
@@ -86,6 +87,8 @@ pub struct Hashed {
     pub digests: Vec<Option<Sha1Hash>>,
     /// Files that could not be read, and why: only when lenient.
     pub faults: BTreeMap<FileIndex, io::Error>,
+    /// Files that have become shorter meanwhile, and what they are now: only when lenient.
+    pub shorter: BTreeMap<FileIndex, Found>,
 }
 
 /// Why there are no digests.
@@ -105,6 +108,12 @@ pub enum HashError {
     /// A file is not the one that was looked at any more.
     #[error("it changed while it was being read")]
     Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something about a file is new, its data perhaps: times can be set back, but for the one that tells of this.
+    #[error("its attributes or links changed while it was being read, and perhaps its data")]
+    Touched {
         /// The file.
         path: PathBuf,
     },
@@ -179,7 +188,7 @@ impl Payload {
             let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert(error);
         };
-        let mut hashed = Hashed { digests: vec![None; pieces], faults: BTreeMap::new() };
+        let mut hashed = Hashed { digests: vec![None; pieces], ..Hashed::default() };
         thread::scope(|scope| {
             let mut workers = Vec::with_capacity(threads);
             for number in 0..threads {
@@ -205,7 +214,7 @@ impl Payload {
         });
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None => Ok(hashed),
+            None => self.look_again(&mut hashed, progress).map(|()| hashed),
         }
     }
 }

@@ -145,10 +145,66 @@ fn a_file_that_is_not_what_it_was_when_looked_at_is_an_error() {
         let payload = files.payload(files.sources(), 16_384, Strictness::Strict);
         change(&files.path(1));
         match hash(&payload, 2) {
-            Err(HashError::Changed { path }) => assert_eq!(path, files.path(1), "{what}"),
+            Err(HashError::Changed { path } | HashError::Touched { path }) => assert_eq!(path, files.path(1), "{what}"),
             other => panic!("{what}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_empty_file_that_gets_data_or_vanishes_is_noticed_though_nobody_opens_it() {
+    let changes: [fn(&Path); 2] =
+        [|path| fs::write(path, b"data").unwrap(), |path| fs::remove_file(path).unwrap()];
+    for change in changes {
+        let files = Files::new(&[50_000, 0]);
+        let payload = files.payload(files.sources(), 16_384, Strictness::Strict);
+        change(&files.path(1));
+        let outcome = hash(&payload, 1);
+        assert!(
+            matches!(&outcome, Err(HashError::Changed { path }) if *path == files.path(1)),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn a_new_link_or_mode_is_told_apart_from_new_data() {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = Files::new(&[50_000]);
+    let payload = files.payload(files.sources(), 16_384, Strictness::Strict);
+    let changed = || files.path(0).metadata().map(|now| (now.ctime(), now.ctime_nsec())).unwrap();
+    let before = changed();
+    // The system's clock for files may stand still for some milliseconds.
+    while changed() == before {
+        let link = files.path(0).with_extension("link");
+        fs::hard_link(files.path(0), &link).unwrap();
+        fs::remove_file(link).unwrap();
+    }
+    assert!(matches!(hash(&payload, 1), Err(HashError::Touched { .. })));
+}
+
+#[test]
+fn a_file_that_becomes_shorter_is_short_when_lenient_and_its_beginning_counts() {
+    let files = Files::new(&[100_000, 50_000]);
+    let payload = files.payload(files.sources(), 16_384, Strictness::Lenient);
+    fs::File::options().write(true).open(files.path(0)).unwrap().set_len(40_000).unwrap();
+    let hashed = hash(&payload, 1).unwrap();
+    assert!(hashed.faults.is_empty(), "{:?}", hashed.faults);
+    let shorter: Vec<_> = hashed.shorter.iter().map(|(file, now)| (file.0, now.length)).collect();
+    assert_eq!(shorter, [(0, 40_000)]);
+    let found: Vec<bool> = hashed.digests.iter().map(Option::is_some).collect();
+    assert_eq!(found, [true, true, false, false, false, false, false, true, true, true]);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_a_fault_also_where_a_neighbour_is_missing() {
+    let files = Files::new(&[5_000, 5_000]);
+    fs::remove_file(files.path(0)).unwrap();
+    let payload = files.payload(files.sources(), 16_384, Strictness::Lenient);
+    fs::remove_file(files.path(1)).unwrap();
+    std::os::unix::fs::symlink("elsewhere", files.path(1)).unwrap();
+    let hashed = hash(&payload, 1).unwrap();
+    assert_eq!(hashed.faults.keys().copied().collect::<Vec<_>>(), [FileIndex(1)]);
 }
 
 #[test]

@@ -35,3 +35,4 @@ mod signals;
 mod stall_reasons;
 mod super_seeding;
 mod swarm;
+mod verify;

@@ -60,6 +60,10 @@ impl Payload {
                 existing = Existing::Something;
             } else {
                 names.mark_ours(file);
+                if found.length >= length && self.has_pieces_of_zeros(file) {
+                    // All hole, and right.
+                    existing = Existing::Something;
+                }
             }
         }
         let existing = self.resume(&mut names, &seen, opened, existing)?;

@@ -44,6 +44,11 @@ impl Payload {
         }
     }
 
+    /// Whether any piece with bytes of a file is to be all zeros.
+    pub(super) fn has_pieces_of_zeros(&self, file: FileIndex) -> bool {
+        self.pieces_of(file).any(|piece| self.is_zeros(piece))
+    }
+
     /// Whether a right piece is all zeros.
     fn is_zeros(&self, piece: PieceIndex) -> bool {
         let storage = &self.storage;

@@ -9,9 +9,13 @@ use std::arch::x86_64::*;
 use super::rounds::{EMPTY, K1, K256, columns, lane_kernels, to_states, whole_lanes};
 use super::{Block, Functions};
 
-/// If this processor has AVX-512F and AVX-512BW.
+/// If this processor has AVX-512F and AVX-512BW, and what these imply to the compiler, which may use it too.
 pub(super) fn functions() -> Option<Functions> {
-    let is_there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+    let is_there = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
     is_there.then_some(Functions {
         // SAFETY: what it needs was detected before this function was handed out, and there is no other way
         // to it.

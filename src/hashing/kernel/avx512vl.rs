@@ -10,11 +10,13 @@ use super::avx2::{load, load_words, store};
 use super::rounds::{EMPTY, K1, K256, columns, lane_kernels, to_states, whole_lanes};
 use super::{Block, Functions};
 
-/// If this processor has AVX2, AVX-512F and AVX-512VL.
+/// If this processor has AVX2, AVX-512F and AVX-512VL, and what these imply to the compiler, which may use it too.
 pub(super) fn functions() -> Option<Functions> {
     let is_there = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl");
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
     is_there.then_some(Functions {
         // SAFETY: what it needs was detected before this function was handed out, and there is no other way
         // to it.

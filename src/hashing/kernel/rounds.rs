@@ -101,7 +101,8 @@ macro_rules! lane_kernels {
         #[inline]
         fn add_in_order(x: $vector, y: $vector) -> $vector {
             let sum;
-            // SAFETY: the instruction is of AVX2, or of AVX-512F for its registers, and this function requires what its
+            // SAFETY: the instruction is of AVX2, of AVX-512F for longer registers, or of AVX-512VL for the upper sixteen
+            // of its own, which only a function with that feature is given; so this function requires what its
             // registers need. It reads two registers and writes one, and touches neither memory nor flags.
             unsafe {
                 std::arch::asm!(

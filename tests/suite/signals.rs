@@ -281,13 +281,20 @@ fn a_reader_that_leaves_is_no_reason_to_stop() {
 #[test]
 fn a_result_that_nobody_takes_is_code_17_and_no_panic() {
     let setting = Setting::new(Payload::single("shown", 40_000, 16_384));
-    let mut child = program(setting.work.path(), &["show", "shown.torrent"]).spawn().expect("btget starts");
-    // Closed before it writes, or the pipe takes it: both may be.
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it is a child");
-    let said = text(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 17)), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    fs::write(setting.work.path().join("data"), b"data").expect("a file can be written");
+    for args in [
+        &["show", "shown.torrent"][..],
+        &["magnet", "shown.torrent"],
+        &["verify", "shown.torrent"],
+        &["create", "data", "-o", "-"],
+        &["edit", "shown.torrent", "--comment", "c", "-o", "-"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("there is such a device");
+        let output = program(setting.work.path(), args).stdout(full).output().expect("btget starts");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(17), "{args:?}: {said}");
+        assert!(said.contains("cannot write the result") && !said.contains("panicked"), "{args:?}: {said}");
+    }
 
     let closed = ["-c", "exec \"$@\" >&- 2>&-", "sh", env!("CARGO_BIN_EXE_btget"), "verify", "shown.torrent"];
     let status = Command::new("sh").args(closed).current_dir(setting.work.path()).status().expect("sh runs");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use btget::base::limit;
 use btget::metainfo::Metainfo;
 
 use crate::cli::{run_here, text};
@@ -118,8 +119,10 @@ fn nothing_that_is_there_is_overwritten() {
 fn an_output_that_cannot_be_written_is_told_before_anything_is_read() {
     let work = tempfile::tempdir().unwrap();
     let dir = work.path();
-    // To read this, and to hash it, would take minutes.
-    fs::File::create(dir.join("huge")).unwrap().set_len(1 << 42).unwrap();
+    // What is read of this ends with another error.
+    use std::os::unix::ffi::OsStrExt as _;
+    fs::create_dir(dir.join("huge")).unwrap();
+    fs::write(dir.join("huge").join(std::ffi::OsStr::from_bytes(b"no\xff")), b"x").unwrap();
     let long = "x".repeat(300);
     for output in ["nodir/x.torrent", "newdir/", long.as_str()] {
         let (code, _, stderr) = run_here(dir, &["create", "huge", "-o", output], b"");
@@ -163,6 +166,10 @@ fn what_cannot_be_made_is_said() {
     use std::os::unix::ffi::OsStrExt as _;
     fs::create_dir(dir.join("odd")).unwrap();
     fs::write(dir.join("odd").join(std::ffi::OsStr::from_bytes(b"no\xff")), b"x").unwrap();
+    let deep: Vec<String> = (1..=limit::PATH_DEPTH + 1).map(|number| number.to_string()).collect();
+    write(dir, &format!("deep/{}/file", deep.join("/")), b"x");
+    write(dir, "tree/a", b"x");
+    assert_eq!(run_here(dir, &["create", "tree"], b"").0, 0);
     for (args, code, said) in [
         (&["create", "nosuch"][..], 17, "nosuch"),
         (&["create", "empty"], 2, "no data"),
@@ -171,6 +178,10 @@ fn what_cannot_be_made_is_said() {
         (&["create", "data", "--hybrid"], 2, "not built yet"),
         (&["create", "/dev/null"], 17, "a device"),
         (&["create", "data", "-o", "nodir/x.torrent"], 17, "nodir/x.torrent"),
+        (&["create", "data", "-o", "empty"], 13, "empty is a folder"),
+        (&["create", "data", "-o", "/dev/null"], 13, "/dev/null is a device"),
+        (&["create", "deep"], 2, "too many folders: 1/2/"),
+        (&["verify", "tree.torrent", "tree/a"], 17, "this torrent is a folder"),
         (&["edit", "data"], 2, "nothing to change"),
         (&["edit", "data", "--comment", "x"], 25, "data"),
         (&["verify", "data"], 25, "data"),
@@ -294,7 +305,8 @@ fn a_file_that_may_not_be_read_is_named_and_nothing_is_made() {
     let output = run(&[btget, "create", "t"]).unwrap();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(17), "{stderr}");
-    assert!(stderr.contains("t/closed") && stderr.contains("--exclude"), "{stderr}");
+    assert!(stderr.contains("t/closed: cannot be read: Permission denied"), "{stderr}");
+    assert!(stderr.contains("--exclude"), "{stderr}");
     assert!(!dir.join("t.torrent").exists());
     let output = run(&[btget, "create", "t", "-x", "closed"]).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

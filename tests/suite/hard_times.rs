@@ -167,3 +167,21 @@ fn a_limit_on_the_length_of_files_is_an_error_that_leaves_nothing() {
     }
     assert_eq!(metainfo(dir, "short").comment, None);
 }
+
+#[test]
+fn a_name_of_dots_is_warned_of_and_verbose_names_all_that_is_left_out() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path();
+    write(dir, "t/...", b"dots");
+    write(dir, "t/..a", b"no dots alone");
+    for number in 10..50 {
+        std::os::unix::fs::symlink("elsewhere", dir.join(format!("t/link{number}"))).unwrap();
+    }
+    let (code, _, stderr) = run_here(dir, &["create", "t", "-o", "few"], b"");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("some clients refuse a torrent with this name: ...\n"), "{stderr}");
+    assert!(!stderr.contains("..a") && !stderr.contains("link49"), "{stderr}");
+    assert!(stderr.contains("left out: 20 more; -v names all"), "{stderr}");
+    let (_, _, stderr) = run_here(dir, &["create", "t", "-o", "all", "-v"], b"");
+    assert!(stderr.contains("left out: link49: a symbolic link") && !stderr.contains(" more"), "{stderr}");
+}

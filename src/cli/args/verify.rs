@@ -7,7 +7,7 @@ use clap::Args;
 use super::Output;
 use super::value::{self, Threads};
 
-/// Compares files with a torrent, and changes nothing. Ends with code 32 when any is missing, short or bad.
+/// Compares files with a torrent, and changes nothing. Ends with code 32 when any is missing, short, long or bad.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
     /// The torrent; - reads it from standard input

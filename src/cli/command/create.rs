@@ -24,9 +24,9 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::new_file::NewFile;
 use crate::cli::output::escape::{escape, escape_bytes};
 use crate::cli::output::{Screen, format};
-use crate::metainfo::Metainfo;
 use crate::metainfo::create::{self, Content, Draft, DraftFile};
 use crate::metainfo::safe_path::{SafePaths, is_kept};
+use crate::metainfo::{Metainfo, MetainfoError};
 use crate::runtime::disk::special_file::what_is;
 use crate::runtime::hash_files::tree::{self, Tree, TreeFile};
 use crate::runtime::hash_files::{Payload, Source, Strictness};
@@ -153,14 +153,17 @@ impl Found {
         if !self.tree.faults.is_empty() {
             let faults = self.tree.faults.iter();
             let inside = |path: &Path| shown(&self.dir.join(path));
-            name_some(screen, "unreadable", faults.map(|(path, error)| format!("{}: {error}", inside(path))));
-            let (first, _) = &self.tree.faults[0];
+            if self.tree.faults.len() > 1 {
+                let faults = faults.map(|(path, error)| format!("{}: {error}", inside(path)));
+                name_some(screen, "unreadable", faults);
+            }
+            let (first, reason) = &self.tree.faults[0];
             let others = match self.tree.faults.len() - 1 {
                 0 => String::new(),
                 1 => ", nor can one more file or folder".to_owned(),
                 others => format!(", nor can {others} more files or folders"),
             };
-            let error = format!("{}: cannot be read{others}", inside(first));
+            let error = format!("{}: cannot be read{others}: {reason}", inside(first));
             return Err(CliError::new(ExitCode::Io, error)
                 .with_hint("leave it out with --exclude, or make it readable"));
         }
@@ -179,18 +182,28 @@ impl Found {
             let name = escape(&self.name);
             screen.warn(&format!("{name}: clients change this name, for it could do harm"));
         }
+        if is_dots(OsStr::new(&self.name)) {
+            screen.warn(&format!("{}: some clients refuse a torrent with this name", self.name));
+        }
         if !self.is_folder {
             return Ok(());
         }
         let raw: Vec<Vec<&[u8]>> = self.files.iter().map(|file| parts(&file.path)).collect();
         let safe = SafePaths::of(raw.iter().map(Vec::as_slice)).map_err(|error| {
-            CliError::usage(format!("{}: {error}", escape(&self.name)))
+            let (MetainfoError::PathTooDeep { number } | MetainfoError::PathTooLong { number }) = error
+            else {
+                return CliError::usage(format!("{}: {error}", escape(&self.name)));
+            };
+            let path = self.files.get(number - 1).map(|file| shown(&file.path)).unwrap_or_default();
+            CliError::usage(format!("{}: {error}: {path}", escape(&self.name)))
                 .with_hint("leave it out with --exclude")
         })?;
         let changed =
             self.files.iter().zip(&safe).filter(|(file, safe)| file.path.to_str() != Some(&safe.path));
         let changed = changed.map(|(file, safe)| format!("{} to {}", shown(&file.path), escape(&safe.path)));
         name_some(screen, "clients change this name, for it could do harm", changed);
+        let dots = self.files.iter().filter(|file| file.path.iter().any(is_dots));
+        name_some(screen, "some clients refuse a torrent with this name", dots.map(|file| shown(&file.path)));
         Ok(())
     }
 
@@ -296,6 +309,11 @@ pub(super) fn not_written(path: &Path, error: &std::io::Error) -> CliError {
 }
 
 fn is_there(path: &Path) -> CliError {
+    let kind = path.metadata().ok().filter(|metadata| !metadata.is_file()).map(|metadata| what_is(&metadata));
+    if let Some(kind) = kind {
+        return CliError::new(ExitCode::Exists, format!("{} is {kind}", shown(path)))
+            .with_hint("name a file that is not there yet, or - for standard output");
+    }
     CliError::new(ExitCode::Exists, format!("{} is there already", shown(path)))
         .with_hint("choose another name with --output, or remove it first")
 }
@@ -309,12 +327,19 @@ fn not_utf8(path: &Path) -> CliError {
         .with_hint("rename it, or leave it out with --exclude")
 }
 
+/// Whether a name is of dots only, and none of those that every folder has.
+fn is_dots(name: &OsStr) -> bool {
+    name.as_encoded_bytes().iter().all(|byte| *byte == b'.')
+}
+
+/// Names the first, or with `-v` all.
 fn name_some(screen: &Screen, why: &str, what: impl Iterator<Item = String>) {
     let mut what = what;
-    what.by_ref().take(NAMED).for_each(|what| screen.warn(&format!("{why}: {what}")));
+    let named = if screen.verbose() > 0 { usize::MAX } else { NAMED };
+    what.by_ref().take(named).for_each(|what| screen.warn(&format!("{why}: {what}")));
     match what.count() {
         0 => {}
-        more => screen.warn(&format!("{why}: {more} more")),
+        more => screen.warn(&format!("{why}: {more} more; -v names all")),
     }
 }
 

@@ -58,7 +58,13 @@ fn run(args: &EditArgs, env: &mut Env, screen: &Screen) -> Result<(), CliError> 
     } else {
         let path = env.dir.join(output);
         let write = if args.output.is_some() { new_file::write_new } else { new_file::replace };
-        write(&path, &after).map_err(|error| not_written(&path, &error))?;
+        write(&path, &after).map_err(|error| match (error.kind(), path.parent()) {
+            (std::io::ErrorKind::PermissionDenied, Some(folder)) if args.output.is_none() => not_written(
+                folder, &error,
+            )
+            .with_hint("the changed torrent is made beside the old one: name another place with --output"),
+            _ => not_written(&path, &error),
+        })?;
     }
     if old != new {
         let (old, new) = (old.wire(), new.wire());

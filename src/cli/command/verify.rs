@@ -25,6 +25,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::output::Screen;
 use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::json_text::to_json;
+use crate::cli::torrent_file;
 use crate::metainfo::Metainfo;
 use crate::runtime::hash_files::locate::{Located, Place};
 use crate::runtime::hash_files::{Hashed, Payload, Source, Strictness};
@@ -117,10 +118,13 @@ fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Result<Vec<Plac
     };
     let name = path.file_name().map(PathBuf::from).unwrap_or_default();
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    match metainfo.has_folder {
-        true => Ok(vec![downloads(path)]),
-        false => Ok(vec![below(folder, &|_| name.clone())]),
+    if metainfo.has_folder {
+        let error = format!("{}: is a file, and this torrent is a folder", torrent_file::shown(&path));
+        let hint =
+            format!("name the folder {}, or the one that it was downloaded into", escape(&metainfo.name));
+        return Err(CliError::new(ExitCode::Io, error).with_hint(hint));
     }
+    Ok(vec![below(folder, &|_| name.clone())])
 }
 
 /// The place where most bytes are in files of the right length, or else in any; of equals the first.

@@ -145,7 +145,9 @@ fn a_file_that_is_not_what_it_was_when_looked_at_is_an_error() {
         let payload = files.payload(files.sources(), 16_384, Strictness::Strict);
         change(&files.path(1));
         match hash(&payload, 2) {
-            Err(HashError::Changed { path } | HashError::Touched { path }) => assert_eq!(path, files.path(1), "{what}"),
+            Err(HashError::Changed { path } | HashError::Touched { path }) => {
+                assert_eq!(path, files.path(1), "{what}")
+            }
             other => panic!("{what}: {other:?}"),
         }
     }

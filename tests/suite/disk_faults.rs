@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cli::program;
 use crate::harness::free_address;
 use crate::harness::payload::{BLOCK, Payload};
 use crate::harness::program::Btget;
@@ -108,6 +109,28 @@ fn what_does_not_fit_does_not_start() {
 fn on_disk(path: &Path) -> usize {
     let metadata = fs::metadata(path).expect("it is there");
     std::os::unix::fs::MetadataExt::blocks(&metadata) as usize * 512
+}
+
+#[test]
+fn a_torrent_that_finds_no_space_is_code_9_and_leaves_what_was_there() {
+    let work = tempfile::tempdir().expect("a folder can be made");
+    let place = work.path().join("full");
+    let Some(_mount) = Mount::memory(&place, 256) else { return };
+    File::create(work.path().join("data")).and_then(|file| file.set_len(64 << 20)).expect("it can be made");
+    let create = ["create", "data", "--piece-length", "16K", "-o", "full/new.torrent"];
+    let make =
+        program(work.path(), &["create", "data", "-o", "full/old.torrent"]).status().expect("it starts");
+    assert!(make.success());
+    let before = fs::read(place.join("old.torrent")).expect("it was made");
+    fill(&place);
+    let comment = "long ".repeat(2_000);
+    for args in [&create[..], &["edit", "full/old.torrent", "--comment", &comment]] {
+        let output = program(work.path(), args).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(9), "{args:?}: {said}");
+        assert_eq!(fs::read_dir(&place).expect("it is there").count(), 2, "{args:?}");
+        assert_eq!(fs::read(place.join("old.torrent")).expect("it is there"), before);
+    }
 }
 
 /// A download whose disk fills up on the way and is cleared later, its state on the same disk or on another.

@@ -97,7 +97,7 @@ fn files_in_memory_get_the_same_digests_with_and_without_a_writer() {
 }
 
 #[test]
-fn holes_are_zeros() {
+fn holes_are_zeros_and_are_not_read() {
     let mut files = Files::new(&[3 << 20, 100_000]);
     let sparse = fs::File::create(files.path(0)).unwrap();
     sparse.set_len(3 << 20).unwrap();
@@ -106,7 +106,10 @@ fn holes_are_zeros() {
     files.contents[0][1 << 20..(1 << 20) + 4].copy_from_slice(b"data");
     for piece_length in [16_384, 1 << 19] {
         let payload = files.payload(files.sources(), piece_length, Strictness::Strict);
-        assert_eq!(hash(&payload, 2).unwrap().digests, files.digests(piece_length as usize));
+        let progress = Progress::default();
+        let hashed = payload.hash(Some(2), &progress).unwrap();
+        assert_eq!(hashed.digests, files.digests(piece_length as usize));
+        assert_eq!(progress.read(), 100_000 + u64::from(piece_length));
     }
 }
 

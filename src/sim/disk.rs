@@ -38,6 +38,17 @@ impl Default for DiskSpeed {
     }
 }
 
+/// A disk of real bytes.
+#[derive(Clone, Debug)]
+pub struct KeptPlan {
+    /// What it lies on.
+    pub medium: Medium,
+    /// How long what is written waits to be synced behind the writes.
+    pub patience: Duration,
+    /// Whether a file is on the disk before it counts as finished.
+    pub syncs_at_end: bool,
+}
+
 /// One host's disk. It outlives the host's sessions.
 pub struct VirtualDisk {
     content: Content,
@@ -88,10 +99,10 @@ impl VirtualDisk {
         VirtualDisk { remembers: true, ..self }
     }
 
-    /// A disk of real bytes on `medium`, synced behind the writes after `patience`.
-    pub fn keeping(content: Content, speed: DiskSpeed, medium: Medium, patience: Duration) -> VirtualDisk {
+    /// A disk of real bytes.
+    pub fn keeping(content: Content, speed: DiskSpeed, plan: KeptPlan) -> VirtualDisk {
         let none = Bitfield::empty(content.layout().piece_count());
-        let kept = KeptDisk::new(content.clone(), medium, patience);
+        let kept = KeptDisk::new(content.clone(), plan);
         VirtualDisk { kept: Some(Box::new(kept)), ..VirtualDisk::new(content, speed, none) }
     }
 
@@ -118,13 +129,18 @@ impl VirtualDisk {
     /// Whoever syncs behind the writers has had all the time that it takes.
     pub fn catch_up(&mut self) {
         if let Some(kept) = &mut self.kept {
-            (0..5).for_each(|_| kept.pass(Instant::FAR));
+            (0..8).for_each(|_| kept.pass(Instant::FAR));
         }
     }
 
     /// Whether every file has its own name and, as a fresh read would find, all its bytes.
     pub fn is_all_right(&self) -> bool {
         self.kept.as_ref().map_or(self.right.is_full(), |kept| kept.is_all_right())
+    }
+
+    /// Whether this file has its own name and, as a fresh read would find, all its bytes.
+    pub fn is_file_right(&self, file: FileIndex) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_file_right(file))
     }
 
     /// From here on nothing more can be written, or it can again.
@@ -201,9 +217,9 @@ impl VirtualDisk {
         let Some(kept) = &mut self.kept else { return };
         kept.pass(now);
         match result {
-            DiskResult::Advanced { job, result: Ok(verdict) } => {
-                kept.record_piece(now, job.piece, verdict.as_ref());
-                if verdict.is_none() {
+            DiskResult::Advanced { job, result } => {
+                kept.record_piece(now, job, result.as_ref().map(Option::as_ref));
+                if !matches!(result, Ok(Some(_))) {
                     return;
                 }
             }
@@ -269,13 +285,16 @@ impl VirtualDisk {
                 (bytes, DiskResult::Advanced { job, result })
             }
             DiskJob::FinishFile { torrent, file } => {
-                let result = kept.finish_file(file);
+                let result = kept.finish_file(now, file);
                 if result.is_ok() {
                     self.finish_file(file);
                 }
                 (0, DiskResult::FileFinished { torrent, file, result })
             }
-            DiskJob::Settle { torrent } => (0, DiskResult::Settled { torrent }),
+            DiskJob::Settle { torrent } => {
+                kept.settle(now);
+                (0, DiskResult::Settled { torrent })
+            }
             DiskJob::Remember { torrent, traffic } => {
                 kept.remember(now, traffic);
                 (0, DiskResult::Remembered { torrent })

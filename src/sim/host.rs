@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::checks::Watch;
-use super::disk::medium::Medium;
-use super::disk::{DiskSpeed, VirtualDisk};
+use super::disk::{DiskSpeed, KeptPlan, VirtualDisk};
 use super::scripted::ScriptedPeer;
 use crate::base::bitfield::Bitfield;
 use crate::base::index::FileIndex;
@@ -48,8 +47,8 @@ pub struct HostPlan {
     pub foreign: BTreeSet<FileIndex>,
     /// Whether its disk remembers what was written when its session ends.
     pub remembers: bool,
-    /// What its disk lies on if it keeps real bytes, and how long they wait to be synced.
-    pub medium: Option<(Medium, Duration)>,
+    /// How its disk keeps real bytes, if it does.
+    pub kept: Option<KeptPlan>,
     /// Its session's settings.
     pub settings: Arc<Settings>,
     /// Whether it super-seeds.

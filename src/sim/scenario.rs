@@ -210,7 +210,7 @@ impl Scenario {
                 has,
                 foreign,
                 remembers: self.remembers,
-                medium: None,
+                kept: None,
                 settings,
                 super_seed: self.super_seeds,
                 trackers: vec![vec![Tracker::URL.to_owned()]],

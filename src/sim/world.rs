@@ -88,10 +88,8 @@ impl World {
         let disk = VirtualDisk::new(self.content.clone(), plan.disk, plan.has.clone());
         let disk = disk.with_foreign(plan.foreign.clone());
         let node = Node {
-            disk: match &plan.medium {
-                Some((medium, patience)) => {
-                    VirtualDisk::keeping(self.content.clone(), plan.disk, medium.clone(), *patience)
-                }
+            disk: match &plan.kept {
+                Some(kept) => VirtualDisk::keeping(self.content.clone(), plan.disk, kept.clone()),
                 None if plan.remembers => disk.remembering(),
                 None => disk,
             },

@@ -16,8 +16,8 @@ use btget::engine::disk_job::DiskErrorKind;
 use btget::engine::notice::{Notice, TorrentFailure};
 use btget::engine::settings::Settings;
 use btget::sim::content::Content;
-use btget::sim::disk::DiskSpeed;
 use btget::sim::disk::medium::{Medium, Survival, Trouble};
+use btget::sim::disk::{DiskSpeed, KeptPlan, VirtualDisk};
 use btget::sim::host::{HostPlan, Line};
 use btget::sim::link::LinkKind;
 use btget::sim::tracker::{Tracker, TrackerMode};
@@ -41,6 +41,7 @@ struct Download {
     content: Content,
     patience: Duration,
     memory: u64,
+    syncs_at_end: bool,
     seed: u64,
 }
 
@@ -68,7 +69,11 @@ impl Download {
 
     fn new(lengths: &[u64], piece_length: u32, patience: Duration, seed: u64) -> Download {
         let content = Content::new(lengths, piece_length, &mut Rng::from_number(seed)).expect("a layout");
-        Download { content, patience, memory: Settings::default().memory, seed }
+        Download { content, patience, memory: Settings::default().memory, syncs_at_end: false, seed }
+    }
+
+    fn on(&self, medium: Medium) -> KeptPlan {
+        KeptPlan { medium, patience: self.patience, syncs_at_end: self.syncs_at_end }
     }
 
     fn medium(&self) -> Medium {
@@ -80,20 +85,20 @@ impl Download {
         let pieces = self.content.layout().piece_count();
         let line =
             Line { latency: Duration::from_millis(1), down: ByteRate(10_000_000), up: ByteRate(10_000_000) };
-        let plan = |has: Bitfield, medium| HostPlan {
+        let plan = |has: Bitfield, kept| HostPlan {
             super_seed: false,
             line,
             disk: DiskSpeed::default(),
             has,
             foreign: BTreeSet::new(),
             remembers: false,
-            medium,
+            kept,
             settings: Arc::new(Settings { memory: self.memory, ..Settings::default() }),
             trackers: vec![vec![Tracker::URL.to_owned()]],
             peers: Vec::new(),
         };
         let seed = world.add_session(plan(Bitfield::full(pieces), None));
-        let leecher = world.add_session(plan(Bitfield::empty(pieces), Some((medium, self.patience))));
+        let leecher = world.add_session(plan(Bitfield::empty(pieces), Some(self.on(medium))));
         world.start_in(seed, Duration::ZERO);
         world.start_in(leecher, Duration::from_millis(500));
         Run { world, leecher }
@@ -240,6 +245,32 @@ fn a_loss_of_power_at_any_step_of_a_small_download_loses_nothing_that_was_durabl
         }
     }
     println!("{states} states");
+}
+
+#[test]
+fn a_file_that_was_synced_before_it_counted_as_finished_outlives_any_loss_of_power_under_its_name() {
+    let download = Download { syncs_at_end: true, ..Download::small() };
+    let (mut finished, mut states) = (0, 0);
+    for (halt, run) in every_halt(&download) {
+        let durable = run.durable();
+        let files = run.world.disk(run.leecher).expect("it has one").finished();
+        for (seed, survival) in (0..).zip(survivals()) {
+            let mut medium = run.medium().clone();
+            medium.lose_power(survival, seed);
+            let disk = VirtualDisk::keeping(
+                download.content.clone(),
+                DiskSpeed::default(),
+                download.on(medium.clone()),
+            );
+            let what = format!("{halt:?}, {survival:?}");
+            let gone: Vec<_> = files.iter().filter(|file| !disk.is_file_right(**file)).collect();
+            assert!(gone.is_empty(), "{what}: {gone:?} were finished");
+            download.goes_on(medium, survival, &durable, &what);
+            (finished, states) = (finished + files.len(), states + 1);
+        }
+    }
+    println!("{states} states");
+    assert!(finished > 0, "some files were finished before the power was lost");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn told_of(trackers: &[&str], peers: &[SocketAddr], reason: &str) -> StallReason
         has: Bitfield::empty(PIECES),
         foreign: BTreeSet::new(),
         remembers: false,
-        medium: None,
+        kept: None,
         settings: Arc::default(),
         trackers: trackers.iter().map(|url| vec![(*url).to_owned()]).collect(),
         peers: peers.to_vec(),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::durability::Pending;
+use super::durability::{Ground, Round};
 use super::fact::{Fact, Pieces, Stamp, Whose};
 use super::frame::{self, Content};
 use super::record::Record;
@@ -77,6 +77,11 @@ fn files() -> (Layout, FileMap) {
     (Layout::uniform(file_map.total(), 65_536).unwrap(), file_map)
 }
 
+fn round(record: &Record) -> Round {
+    let (layout, file_map) = files();
+    Round::of(record, Ground { layout: &layout, file_map: &file_map, is_on_disk: &|_| true })
+}
+
 fn having(pieces: &[u32], layout: &Layout) -> Record {
     let mut record = Record::empty(layout.piece_count());
     record.boot = "now".to_owned();
@@ -88,12 +93,11 @@ fn having(pieces: &[u32], layout: &Layout) -> Record {
 
 #[test]
 fn a_piece_is_durable_when_all_its_files_are_synced_and_a_failed_sync_taints_its_file() {
-    let (layout, file_map) = files();
-    let record = having(&[0, 2, 4], &layout);
-    let settled = Pending::of(&record, &layout, &file_map, |_| true).settle(|_| true);
+    let record = having(&[0, 2, 4], &files().0);
+    let settled = round(&record).sync(|_| true);
     let over = || Fact::Syncing(Vec::new());
     assert_eq!(settled.facts, [over(), Fact::Pieces(Pieces::Durable, vec![(0, 1), (2, 1), (4, 1)])]);
-    let settled = Pending::of(&record, &layout, &file_map, |_| true).settle(|file| file.0 == 0);
+    let settled = round(&record).sync(|file| file.0 == 0);
     assert_eq!(settled.failed, Some(FileIndex(1)));
     assert_eq!(
         settled.facts,
@@ -108,7 +112,7 @@ fn no_piece_of_a_tainted_file_becomes_durable_before_the_system_has_started_agai
     record.apply(&Fact::Tainted(FileIndex(1)), &layout, 2).unwrap();
     // Under way while the sync failed, had only now.
     record.apply(&Fact::Pieces(Pieces::Have, vec![(2, 2)]), &layout, 2).unwrap();
-    let durable = |record: &Record| Pending::of(record, &layout, &file_map, |_| true).settle(|_| true).facts;
+    let durable = |record: &Record| round(record).sync(|_| true).facts;
     let only_the_first = [Fact::Syncing(Vec::new()), Fact::Pieces(Pieces::Durable, vec![(0, 1)])];
     assert_eq!(durable(&record), only_the_first);
     let stamp = Stamp { length: 1 << 20, modified: (0, 0), inode: 1 };

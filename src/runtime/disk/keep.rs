@@ -1,9 +1,8 @@
 //! What is kept of a torrent from run to run: the journal is read before the first byte and told of each
 //! change; the payload is locked, and synced behind the writes.
 //!
-//! Who changes files records it here right after, on the same thread: the files' times are read under the
-//! journal's lock, so the last one in it is the last one on disk. When the process is killed between a write
-//! and its record, that file's time is not the journal's, and its pieces are checked.
+//! In which order that is done is `engine/resume`'s. Who changes files records it here right after, on the same
+//! thread: the files' times are read under the journal's lock, so the last one in it is the last one on disk.
 //!
 //! The payload's lock is `locking`'s. What is durable is settled behind everybody's back (`durable`): every 64 MiB
 //! or 5 s the files written to are synced, and the pieces that were written before that are marked.
@@ -11,7 +10,7 @@
 mod durable;
 mod locking;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -23,17 +22,14 @@ use super::door::{Found, found};
 use super::error::disk_error;
 use super::open_files::OpenFile;
 use super::storage::{Names, Payload};
-use crate::base::bitfield::Bitfield;
 use crate::base::hash::InfoHashes;
 use crate::base::index::{FileIndex, PieceIndex};
-use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Traffic, Verdict};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Traffic};
+use crate::engine::resume::going_on::GoingOn;
+use crate::engine::resume::outcomes::{Due, Touch};
 use crate::engine::resume::reliance::{Look, Scene};
-use crate::engine::resume::{Fact, RunOf, Stamp, Whose, runs_of};
+use crate::engine::resume::{Fact, Outcomes, Stamp};
 use crate::runtime::state::{self, Busy, Journal, Lock, boot_id};
-
-/// Bytes of verified pieces after which the files are synced at once.
-const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
 /// When a complete file must be on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -77,18 +73,14 @@ pub(super) struct Kept {
     perhaps_ours: BTreeSet<FileIndex>,
     /// Nothing is written any more.
     is_settled: bool,
-    /// Bytes of pieces verified since the files were synced last.
-    unsynced: u64,
-    /// What was moved and is not written down, as somebody else has the journal.
+    /// What was moved and is not written down, as somebody else has the journal, or it could not be written.
     unwritten: Traffic,
 }
 
 impl Kept {
     /// Closes the journal when it says all that there will ever be to say.
     fn close_if_done(&mut self) {
-        let is_done =
-            |journal: &Journal| !journal.is_failing() && journal.record().have == journal.record().durable;
-        if self.is_settled && self.journal.as_ref().is_some_and(is_done) {
+        if self.is_settled && self.journal.as_ref().is_some_and(Journal::is_done) {
             self.journal = None;
         }
     }
@@ -102,16 +94,9 @@ pub(super) struct Opened {
     pub(super) is_others: bool,
 }
 
-/// When to sync.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Due {
-    Soon,
-    AtOnce,
-}
-
 impl Payload {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.storage.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.storage.kept.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn warn(&self, text: String) {
@@ -163,8 +148,11 @@ impl Payload {
             else {
                 return;
             };
-            kept.unwritten = Traffic::default();
-            journal.append(&[fact])
+            let warning = journal.append(&[fact]);
+            if !journal.is_failing() {
+                kept.unwritten = Traffic::default();
+            }
+            warning
         };
         drop(guard);
         warning.into_iter().for_each(|warning| self.warn(warning));
@@ -198,9 +186,8 @@ impl Payload {
         let Some(journal) = &mut kept.journal else { return Ok(existing) };
         let dir = &storage.target.dir;
         let device = names.door(storage)?.device().map_err(|error| disk_error("use", dir, &error))?;
-        let old = journal.record();
-        let is_gone = found.iter().all(Option::is_none);
-        if is_known && is_gone && old.claims_data() && old.device != device {
+        let scene = scene(device);
+        if is_known && journal.is_away(&scene) {
             return Err(DiskError {
                 kind: DiskErrorKind::Other,
                 operation: "find",
@@ -211,23 +198,10 @@ impl Payload {
                         .to_owned(),
             });
         }
-        let scene = scene(device);
-        let resume = if is_known {
-            scene.reliable(old)
-        } else {
-            let pieces = storage.layout.piece_count();
-            let none = Bitfield::empty(pieces);
-            let unsure = if existing == Existing::Nothing { none.clone() } else { Bitfield::full(pieces) };
-            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
-        };
-        let record = scene.going_on(&resume, is_known.then_some(old));
-        let perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();
-        record.files_that_are(Whose::Ours).for_each(|file| names.mark_ours(file));
-        if record != *old {
-            journal.restart(record);
-        }
+        let GoingOn { existing, ours, perhaps_ours } = journal.go_on(is_known, &scene, existing);
+        ours.into_iter().for_each(|file| names.mark_ours(file));
         kept.perhaps_ours = perhaps_ours;
-        Ok(if is_known && !is_gone { Existing::Known(Box::new(resume)) } else { existing })
+        Ok(existing)
     }
 
     /// The files as they were `found`.
@@ -247,97 +221,51 @@ impl Payload {
 
     /// Blocks of pieces were written, or were not, and perhaps there are verdicts. The lanes are this payload's.
     pub(super) fn record_outcomes(self: &Arc<Self>, lanes: &[Lane]) {
-        let (mut facts, mut files, mut bytes) = (Vec::with_capacity(lanes.len()), Vec::new(), 0);
+        let mut outcomes = self.outcomes();
         for Lane { job, outcome, .. } in lanes {
-            let (piece, tried) = (job.piece, job.blocks.iter().map(|(block, _)| *block));
+            let tried: Vec<u32> = job.blocks.iter().map(|(block, _)| *block).collect();
             match outcome {
-                Some(Err(_)) => {
-                    let is_done = |block: &u32| job.written.get(*block as usize) == Some(&true);
-                    let (done, failed) = tried.partition(is_done);
-                    self.record_failure(piece, done, failed);
-                }
-                None | Some(Ok(_)) => {
-                    let verdict = outcome.as_ref().and_then(|result| result.as_ref().ok()?.as_ref());
-                    let runs = runs_of(tried);
-                    facts.push(Fact::of_blocks(piece, &runs, verdict));
-                    files.extend(self.files_of(piece, &runs));
-                    if let Some(Verdict::Passed { .. }) = verdict {
-                        bytes += u64::from(self.storage.layout.piece_len(piece));
-                    }
-                }
+                Some(Err(_)) => outcomes.on_failure(job.piece, &tried, &job.written),
+                Some(Ok(verdict)) => outcomes.on_written(job.piece, &tried, verdict.as_ref()),
+                None => outcomes.on_written(job.piece, &tried, None),
             }
         }
-        files.dedup();
-        self.record(facts, files, bytes);
-    }
-
-    /// Of a piece's blocks some were written before a write failed. That one has changed its file's time too.
-    pub(super) fn record_failure(self: &Arc<Self>, piece: PieceIndex, done: Vec<u32>, failed: Vec<u32>) {
-        let all = [runs_of(done.iter().copied()), runs_of(failed)].concat();
-        let facts = if done.is_empty() { Vec::new() } else { vec![Fact::Blocks(piece, runs_of(done))] };
-        // Only those that we have opened to write: the others are none of ours to tell of.
-        let is_open = |file: &FileIndex| self.open_files.find((self.torrent, *file), true).is_some();
-        self.record(facts, self.files_of(piece, &all).filter(is_open), 0);
-    }
-
-    /// The files that these blocks of a piece are in.
-    fn files_of(&self, piece: PieceIndex, runs: &[RunOf]) -> impl Iterator<Item = FileIndex> {
-        let storage = &self.storage;
-        let (start, end) = (storage.layout.piece_range(piece).start, storage.layout.piece_range(piece).end);
-        let block = move |number: u32| start + u64::from(number) * u64::from(BLOCK_LENGTH);
-        let stretch = move |(first, count): &RunOf| block(*first)..block(first + count).min(end);
-        let slices = runs.iter().map(stretch).flat_map(|stretch| storage.file_map.slices(stretch));
-        slices.map(|slice| slice.file).filter(|file| storage.is_on_disk(*file))
+        self.record(outcomes);
     }
 
     /// These pieces were checked; those of them that are `right` are.
     pub(super) fn record_check(self: &Arc<Self>, pieces: &Range<u32>, right: &[PieceIndex]) {
-        let bytes = right.iter().map(|piece| u64::from(self.storage.layout.piece_len(*piece))).sum();
-        // The files' times are those from before the check: what changed since then is to be checked again.
-        self.record(Fact::of_check(pieces, right), None, bytes);
+        let mut outcomes = self.outcomes();
+        outcomes.on_check(pieces, right);
+        self.record(outcomes);
     }
 
     /// A file was changed other than by writing blocks.
     pub(super) fn record_file(self: &Arc<Self>, file: FileIndex) {
-        self.record(Vec::new(), Some(file), 0);
+        let mut outcomes = self.outcomes();
+        outcomes.on_change(file);
+        self.record(outcomes);
     }
 
-    /// Writes down `facts`, and how the writes have left `files`; `bytes` more are to be synced.
-    fn record(
-        self: &Arc<Self>,
-        mut facts: Vec<Fact>,
-        files: impl IntoIterator<Item = FileIndex>,
-        bytes: u64,
-    ) {
+    fn outcomes(&self) -> Outcomes<'_> {
+        Outcomes::new(&self.storage.layout, &self.storage.file_map)
+    }
+
+    fn record(self: &Arc<Self>, outcomes: Outcomes<'_>) {
         if self.storage.keeping.state.is_none() {
             return;
         }
         // Looked up before the journal is locked: names have a lock of their own.
-        let handles: Vec<(FileIndex, Arc<OpenFile>)> =
-            files.into_iter().filter_map(|file| Some((file, self.readable(file).ok()??))).collect();
+        let files = outcomes.files().filter(|(file, _)| self.storage.is_on_disk(*file));
+        let handle = |(file, touch)| match touch {
+            Touch::Surely => Some((file, self.readable(file).ok()??)),
+            Touch::Perhaps => Some((file, self.open_files.find((self.torrent, file), true)?)),
+        };
+        let handles: BTreeMap<FileIndex, Arc<OpenFile>> = files.filter_map(handle).collect();
+        let look = |file, _| Some(stamp(&found(&rustix::fs::fstat(&handles.get(&file)?.file).ok()?)));
         let mut kept = self.kept();
         let Some(journal) = &mut kept.journal else { return };
-        for (file, open) in handles {
-            let Ok(stat) = rustix::fs::fstat(&open.file) else { continue };
-            let stamp = stamp(&found(&stat));
-            if !journal.record().is_known(file, &stamp) {
-                facts.push(Fact::File(file, stamp, Whose::Ours));
-            }
-        }
-        if facts.is_empty() {
-            return;
-        }
-        let warning = journal.append(&facts);
-        let before = kept.unsynced;
-        kept.unsynced += bytes;
-        let due = match kept.unsynced {
-            0 => None,
-            after if after >= SYNC_BYTES => {
-                kept.unsynced = 0;
-                Some(Due::AtOnce)
-            }
-            _ => (before == 0).then_some(Due::Soon),
-        };
+        let (due, warning) = journal.record_outcomes(outcomes, look);
         drop(kept);
         if let Some(warning) = warning {
             self.warn(warning);
@@ -345,14 +273,6 @@ impl Payload {
         if let Some(due) = due {
             self.sync_behind.wish(self, due);
         }
-    }
-
-    /// Writes down facts that no file's time goes with.
-    pub(super) fn append(&self, facts: &[Fact]) {
-        let mut kept = self.kept();
-        let warning = kept.journal.as_mut().and_then(|journal| journal.append(facts));
-        drop(kept);
-        warning.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Whether an earlier run has left something of the torrent under its present name.
@@ -400,4 +320,9 @@ fn stamp(found: &Found) -> Stamp {
 }
 
 /// A place for what is kept.
-pub(super) type KeptCell = Mutex<Kept>;
+#[derive(Debug, Default)]
+pub(super) struct KeptCell {
+    kept: Mutex<Kept>,
+    /// Held during a round of syncs, and taken before the other.
+    round: Mutex<()>,
+}

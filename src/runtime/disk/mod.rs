@@ -1,7 +1,7 @@
 //! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`storage`), how
-//! payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `check`, `upload`),
+//! payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `finish`, `check`, `upload`),
 //! and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state
 //! travels inside its job, so no two workers ever share one.
 
@@ -14,6 +14,7 @@ mod error;
 mod file_limit;
 pub(super) mod file_system;
 mod find_data;
+mod finish;
 mod keep;
 mod open_files;
 mod prepare;

@@ -1,11 +1,12 @@
-//! Before the first byte and after the last: what is there already, whether the rest fits, final names.
+//! Before the first byte: what is there already, whether the rest fits, folders and empty files.
 
 use std::io;
 use std::sync::Arc;
 
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
-use super::keep::{SyncPolicy, lock_carrier};
+use super::finish::make_executable;
+use super::keep::lock_carrier;
 use super::storage::{Name, Names, Payload, next_data, next_hole};
 use super::target::OnConflict;
 use crate::base::index::FileIndex;
@@ -81,74 +82,6 @@ impl Payload {
         }
         self.create(&mut names, &door, &absent)?;
         Ok(existing)
-    }
-
-    /// Gives a complete file its final name, length and mode.
-    pub(super) fn finish_file(self: &Arc<Self>, file: FileIndex) -> Result<(), DiskError> {
-        let storage = &self.storage;
-        if storage.target.read_only || file.index() >= storage.files.len() || !storage.is_on_disk(file) {
-            return Ok(());
-        }
-        let mut names = storage.names();
-        let door = names.door(storage)?;
-        let Some((name, found)) = names.find_again(storage, file)? else {
-            return Err(storage.error("finish", file, Name::Final, &changed("it has vanished")));
-        };
-        let fail = |error: io::Error| storage.error("finish", file, name, &error);
-        if let Some(open) = self.open_files.find((self.torrent, file), true) {
-            let written = rustix::fs::fstat(&open.file).map_err(|errno| fail(errno.into()))?;
-            if super::door::identity(&written) != found.identity {
-                return Err(fail(changed("another file has taken its place")));
-            }
-        }
-        let length = storage.length(file);
-        if found.length < length {
-            return Err(fail(changed("it has become shorter")));
-        }
-        if found.length > length && !names.is_ours(file) {
-            let error = io::Error::new(io::ErrorKind::AlreadyExists, "a longer file has its place");
-            return Err(fail(error));
-        }
-        if found.length > length {
-            let open = self.open(&door, file, name, Access::Write).map_err(fail)?;
-            open.set_len(length).map_err(fail)?;
-        }
-        if storage.files[file.index()].executable {
-            let open = self.open(&door, file, name, Access::Read).map_err(fail)?;
-            make_executable(&open).or_else(|error| self.excuse(error)).map_err(fail)?;
-        }
-        if name == Name::Part {
-            let (from, to) = (storage.path(file, Name::Part), storage.path(file, Name::Final));
-            let renamed = door.rename(from, to).or_else(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => self.take_place(&door, file),
-                _ => Err(error),
-            });
-            let is_renamed = renamed.is_ok();
-            renamed
-                .or_else(|error| self.excuse(error))
-                .map_err(|error| storage.error("rename to", file, Name::Final, &error))?;
-            if is_renamed {
-                names.set_name(file, Some(Name::Final));
-                names.mark_ours(file);
-            }
-        }
-        drop(names);
-        if storage.keeping.sync == SyncPolicy::End {
-            self.sync(file)?;
-            door.sync_folder(storage.path(file, Name::Final))
-                .map_err(|error| storage.error("sync the folder of", file, Name::Final, &error))?;
-        }
-        if found.length > length {
-            self.record_file(file);
-        }
-        Ok(())
-    }
-
-    /// Overlooks that a complete file cannot be changed, where it is enough that it can be read.
-    fn excuse(&self, error: io::Error) -> io::Result<()> {
-        let is_denied =
-            matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied);
-        if is_denied && self.storage.target.lenient { Ok(()) } else { Err(error) }
     }
 
     /// Whether every file has its name, its length and all its space, so that most likely nothing is missing.
@@ -301,16 +234,4 @@ struct Held {
     space: u64,
     /// Whether anything but holes is in it.
     has_data: bool,
-}
-
-fn changed(what: &str) -> io::Error {
-    io::Error::other(format!("{what}: another program changed it"))
-}
-
-/// Lets everybody execute who may read.
-fn make_executable(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    let wanted = mode | (mode & 0o444) >> 2;
-    if wanted == mode { Ok(()) } else { file.set_permissions(std::fs::Permissions::from_mode(wanted)) }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::keep::Due;
 use super::storage::Payload;
+use crate::engine::resume::outcomes::Due;
 
 /// How long what is written waits to be synced.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -32,29 +32,31 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Puts a file of these bytes at `path`, whatever was there, and keeps it open to be appended to. It is on
-/// the disk before it takes the place of the one before.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let new = path.with_extension("new");
-    let write = || {
-        // What a killed run left there.
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = options().append(true).create_new(true).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        if let Some(folder) = path.parent() {
-            OpenOptions::new().read(true).open(folder)?.sync_all()?;
-        }
-        Ok(file)
-    };
-    write().inspect_err(|_| {
-        // The error itself is what counts.
-        let _ = std::fs::remove_file(&new);
-    })
+/// A new file of these bytes at `path`, to be appended to, in the place of what a killed run has left there.
+pub(super) fn make_file(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = options().append(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// Removes what is at `path`, if that works.
+pub(super) fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+/// Renames `from` to `to`, in the place of what is there.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// Has the names in the folder of `path` on the disk.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    OpenOptions::new().read(true).open(folder)?.sync_all()
 }
 
 /// The file that a lock is held on, made if it is missing.

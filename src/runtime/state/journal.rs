@@ -1,4 +1,5 @@
-//! One target's journal: read once, then grown fact by fact, and written anew when it has grown too long.
+//! One target's journal, locked: its file, and the words for people when that fails. What is written, when and in
+//! which steps is [`Ledger`]'s.
 //!
 //! Nothing is written before the first fact, so a run that changes nothing leaves the file alone. When the
 //! state folder fails (full, read-only), the download goes on, people are told, and all is written anew as
@@ -14,25 +15,37 @@ use super::folder;
 use super::lock::{Busy, Lock};
 use crate::base::digest;
 use crate::base::hash::InfoHashes;
+use crate::base::index::FileIndex;
 use crate::base::layout::Layout;
-use crate::engine::resume::{Fact, Ledger, Record, Told, Write};
+use crate::engine::disk_job::Existing;
+use crate::engine::resume::durability::{Ground, Round, Settled};
+use crate::engine::resume::going_on::GoingOn;
+use crate::engine::resume::outcomes::{Due, Recorded, Touch};
+use crate::engine::resume::reliance::Scene;
+use crate::engine::resume::{Fact, JournalFile, Ledger, Outcomes, Record, Stamp, Told};
+use crate::runtime::clock::Clock;
 
-/// How long the state folder is left alone after a failure.
-const REST: Duration = Duration::from_secs(5);
-/// How often people are told that it still fails.
+/// How often people are told that the state folder still fails.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// A target's journal, locked.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
     ledger: Ledger,
-    /// Where facts are appended; `None` before the first, and after a failure.
-    file: Option<File>,
-    failed: Option<Instant>,
+    file: StateFile,
+    clock: Clock,
     complained: Option<Instant>,
     /// Held as long as this is.
     _lock: Option<Lock>,
+}
+
+/// The file that it lies in.
+#[derive(Debug)]
+struct StateFile {
+    path: PathBuf,
+    /// Where facts are appended; `None` before the first.
+    file: Option<File>,
+    beside: Option<File>,
 }
 
 /// A journal that was opened.
@@ -85,8 +98,9 @@ impl Journal {
         };
         let identity = digest::sha1(&[&hash.0[..], target].concat()).0;
         let ledger = Ledger::new(identity, layout, files);
-        let mut journal = Journal { path, ledger, file: None, failed: None, complained: None, _lock: lock };
-        let (is_known, warning) = match folder::read(&journal.path) {
+        let file = StateFile { path, file: None, beside: None };
+        let mut journal = Journal { ledger, file, clock: Clock::start(), complained: None, _lock: lock };
+        let (is_known, warning) = match folder::read(&journal.file.path) {
             Ok(None) => (false, None),
             Ok(Some(bytes)) => match journal.ledger.read(&bytes) {
                 Told::Whole => (true, None),
@@ -114,43 +128,126 @@ impl Journal {
     }
 
     /// Goes on from this record. It is written with the next facts.
+    #[cfg(test)]
     pub(in crate::runtime) fn restart(&mut self, record: Record) {
         self.ledger.restart(record);
     }
 
+    /// Whether what it says that there is, is on a device that is not mounted.
+    pub(in crate::runtime) fn is_away(&self, scene: &Scene<'_>) -> bool {
+        self.ledger.is_away(scene)
+    }
+
+    /// See [`Ledger::go_on`].
+    pub(in crate::runtime) fn go_on(
+        &mut self,
+        is_known: bool,
+        scene: &Scene<'_>,
+        existing: Existing,
+    ) -> GoingOn {
+        self.ledger.go_on(is_known, scene, existing)
+    }
+
     /// Takes facts in and writes them down. A warning when that has failed, now and then.
     pub(in crate::runtime) fn append(&mut self, facts: &[Fact]) -> Option<String> {
-        self.ledger.take(facts);
-        let now = Instant::now();
-        if self.failed.is_some_and(|failed| now < failed + REST) {
-            return None;
+        let result = self.ledger.append(self.clock.now(), facts, &mut self.file);
+        self.complaint(result.err())
+    }
+
+    /// Writes down what was done, with the stamps of its files: when they are to be synced, and a warning.
+    pub(in crate::runtime) fn record_outcomes(
+        &mut self,
+        outcomes: Outcomes<'_>,
+        stamp: impl Fn(FileIndex, Touch) -> Option<Stamp>,
+    ) -> (Option<Due>, Option<String>) {
+        let stamp = |_: &mut StateFile, file, touch| stamp(file, touch);
+        let Recorded { result, due } =
+            self.ledger.record_outcomes(self.clock.now(), outcomes, stamp, &mut self.file);
+        (due, self.complaint(result.err()))
+    }
+
+    /// See [`Ledger::begin_round`]; and a warning.
+    pub(in crate::runtime) fn begin_round(&mut self, ground: Ground<'_>) -> (Option<Round>, Option<String>) {
+        match self.ledger.begin_round(self.clock.now(), ground, &mut self.file) {
+            Ok(round) => (round, None),
+            Err(error) => (None, self.complaint(Some(error))),
         }
-        let result = match (self.ledger.write(facts), &mut self.file) {
-            (Write::Append(bytes), Some(file)) => file.write_all(&bytes),
-            (Write::Append(_), None) => Err(io::ErrorKind::NotFound.into()),
-            (Write::Anew(bytes), _) => folder::replace(&self.path, &bytes).map(|file| self.file = Some(file)),
-        };
-        match result {
-            Ok(()) => {
-                self.failed = None;
-                None
-            }
-            Err(error) => {
-                self.ledger.write_failed();
-                self.file = None;
-                self.failed = Some(now);
-                let is_due = self.complained.is_none_or(|told| now >= told + COMPLAINT);
-                is_due.then(|| {
-                    self.complained = Some(now);
-                    let path = self.path.display();
-                    format!("cannot write {path}: {error}; until that works, progress is not remembered")
-                })
-            }
-        }
+    }
+
+    /// See [`Ledger::begin_round_of`]; and a warning.
+    pub(in crate::runtime) fn begin_round_of(
+        &mut self,
+        ground: Ground<'_>,
+        file: FileIndex,
+    ) -> (Round, Option<String>) {
+        let (round, result) = self.ledger.begin_round_of(self.clock.now(), ground, file, &mut self.file);
+        (round, self.complaint(result.err()))
+    }
+
+    /// See [`Ledger::end_round`]. A warning when that has failed.
+    pub(in crate::runtime) fn end_round(&mut self, settled: &Settled) -> Option<String> {
+        let result = self.ledger.end_round(self.clock.now(), settled, &mut self.file);
+        self.complaint(result.err())
     }
 
     /// Whether the last facts are not written down.
     pub(in crate::runtime) fn is_failing(&self) -> bool {
-        self.failed.is_some()
+        self.ledger.is_failing()
+    }
+
+    /// See [`Ledger::is_done`].
+    pub(in crate::runtime) fn is_done(&self) -> bool {
+        self.ledger.is_done()
+    }
+
+    fn complaint(&mut self, failure: Option<io::Error>) -> Option<String> {
+        let error = failure?;
+        self.file.give_up();
+        let now = Instant::now();
+        let is_due = self.complained.is_none_or(|told| now >= told + COMPLAINT);
+        is_due.then(|| {
+            self.complained = Some(now);
+            let path = self.file.path.display();
+            format!("cannot write {path}: {error}; until that works, progress is not remembered")
+        })
+    }
+}
+
+impl StateFile {
+    fn beside(&self) -> PathBuf {
+        self.path.with_extension("new")
+    }
+
+    /// After a failure all is made anew.
+    fn give_up(&mut self) {
+        (self.file, self.beside) = (None, None);
+        folder::remove(&self.beside());
+    }
+}
+
+impl JournalFile for StateFile {
+    type Error = io::Error;
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.as_mut().ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
+    }
+
+    fn make_beside(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.beside = Some(folder::make_file(&self.beside(), bytes)?);
+        Ok(())
+    }
+
+    fn sync_beside(&mut self) -> io::Result<()> {
+        self.beside.as_ref().ok_or(io::ErrorKind::NotFound)?.sync_all()
+    }
+
+    fn take_place(&mut self) -> io::Result<()> {
+        folder::rename(&self.beside(), &self.path)?;
+        self.file = self.beside.take();
+        Ok(())
+    }
+
+    fn sync_name(&mut self) -> io::Result<()> {
+        folder::sync_folder_of(&self.path)
     }
 }

@@ -1,23 +1,17 @@
 //! A virtual disk that keeps what was written as a real one does: real bytes on a [`Medium`], and the journal
 //! that ships.
 //!
-//! It does in the same order what `runtime/disk` does, a call on the medium for each of its system calls that
-//! can change anything:
-//!
-//! | job | here | there |
-//! |---|---|---|
-//! | open | look at each file, read the journal, make the first file | `prepare`, `keep::resume` |
-//! | advance | make and size a file before its first byte, write runs of blocks, hash, judge | `advance`, `storage::writable` |
-//! | … its end | stamps of the files written to, then one append, then the engine hears | `keep::record` |
-//! | check | read, then one append without stamps | `check`, `keep::record_check` |
-//! | finish | look, rename | `prepare::finish_file` |
-//! | behind | note what is had, sync its files, append; other jobs come in between | `keep::sync_behind` |
+//! In which order files are looked at, synced and named, and the journal is told, is `engine/resume`'s, which
+//! `runtime/disk` asks too: here each of its single calls is one on the medium. What is left to do alike is how blocks
+//! get into files (`writing`: `write_together` and `storage::writable` there) and whose the files are (`names`:
+//! `unproven` there).
 //!
 //! A job's writes happen when it is given, its record when it is done: so the writes of jobs that are under
-//! way at the same time overlap as those of worker threads do.
+//! way at the same time overlap as those of worker threads do. Between the steps of a round of syncs other jobs come in.
 //!
 //! Whatever is said to be had is compared with what is on the medium: that is what it is for.
 
+mod finishing;
 mod names;
 mod recording;
 mod writing;
@@ -26,16 +20,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use self::recording::Sync;
+use self::recording::Step;
+use super::KeptPlan;
 use super::medium::{Fault, Medium, Name};
 use crate::base::bitfield::Bitfield;
 use crate::base::block_data::BlockData;
 use crate::base::digest;
 use crate::base::index::{BlockAddress, FileIndex, PieceIndex};
 use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Resume, Traffic};
+use crate::engine::disk_job::{DiskError, DiskErrorKind, Existing, Traffic};
+use crate::engine::resume::going_on::GoingOn;
 use crate::engine::resume::reliance::{Look, Scene};
-use crate::engine::resume::{Fact, Ledger, Told, Whose};
+use crate::engine::resume::{Fact, Ledger, Told};
 use crate::sim::content::Content;
 
 pub(super) struct KeptDisk {
@@ -43,6 +39,8 @@ pub(super) struct KeptDisk {
     medium: Medium,
     /// How long what is written waits to be synced.
     patience: Duration,
+    /// Whether a file is on the disk before it counts as finished.
+    syncs_at_end: bool,
     memory: Memory,
     recorded: BTreeSet<(PieceIndex, u32)>,
     durable: BTreeSet<PieceIndex>,
@@ -53,25 +51,32 @@ pub(super) struct KeptDisk {
 struct Memory {
     ledger: Option<Ledger>,
     had: Option<Bitfield>,
-    rests_until: Instant,
     names: BTreeMap<FileIndex, Name>,
     ours: BTreeSet<FileIndex>,
     perhaps_ours: BTreeSet<FileIndex>,
+    /// Files that were opened to write.
+    opened: BTreeSet<FileIndex>,
     proof: BTreeSet<PieceIndex>,
     /// Of pieces under way: whether all that was hashed is right.
     hashed: BTreeMap<PieceIndex, bool>,
-    /// What is written and not recorded.
+    /// What was to be written and is not recorded.
     unrecorded: BTreeMap<PieceIndex, Vec<u32>>,
-    sync: Sync,
+    /// When a round of syncs is to begin.
+    sync_due: Option<Instant>,
+    /// How far one is.
+    round: Step,
+    /// Nothing is written any more.
+    is_settled: bool,
 }
 
 type Result<T> = std::result::Result<T, Fault>;
 
 impl KeptDisk {
-    pub(super) fn new(content: Content, mut medium: Medium, patience: Duration) -> KeptDisk {
+    pub(super) fn new(content: Content, plan: KeptPlan) -> KeptDisk {
+        let KeptPlan { mut medium, patience, syncs_at_end } = plan;
         medium.begin();
-        let memory = Memory::default();
-        KeptDisk { content, medium, patience, memory, recorded: BTreeSet::new(), durable: BTreeSet::new() }
+        let (memory, recorded, durable) = (Memory::default(), BTreeSet::new(), BTreeSet::new());
+        KeptDisk { content, medium, patience, syncs_at_end, memory, recorded, durable }
     }
 
     /// Blocks that were recorded, by piece and first byte: no kill may lose them.
@@ -148,12 +153,13 @@ impl KeptDisk {
         self.prove(had.iter());
         self.memory.had = Some(had);
         if self.memory.ledger.is_some() {
-            self.memory.sync = Sync::Due(now + self.patience);
+            self.memory.sync_due = Some(now + self.patience);
         }
         (opened.map_err(|fault| self.error("open", fault)), wrong)
     }
 
     fn opened(&mut self) -> Result<Existing> {
+        let (mut ledger, is_known) = self.read_journal();
         let mut looks = Vec::new();
         for file in self.files() {
             let name = self.name(file)?;
@@ -164,33 +170,13 @@ impl KeptDisk {
             let is_part = name == Some(Name::Part);
             looks.push(stamp.map_or(Look::Absent, |stamp| Look::Present(stamp, is_part)));
         }
-        let identity = digest::sha1(b"the target").0;
-        let mut ledger =
-            Ledger::new(identity, Arc::new(self.content.layout().clone()), self.files().count() as u32);
-        let told = match self.medium.read_log() {
-            Ok(Some(bytes)) => ledger.read(&bytes),
-            Ok(None) | Err(Fault) => Told::Nothing,
-        };
-        let is_known = matches!(told, Told::Whole | Told::Part);
-        let is_gone = looks.iter().all(|look| *look == Look::Absent);
         let boot = self.medium.boot();
         let (layout, file_map) = (self.content.layout(), self.content.file_map());
         let scene = Scene { layout, file_map, found: &looks, boot: Some(&boot), device: 1 };
-        let pieces = layout.piece_count();
         let has_data = self.files().any(|file| self.has_data(file));
-        let resume = if is_known {
-            scene.reliable(ledger.record())
-        } else {
-            let none = Bitfield::empty(pieces);
-            let unsure = if has_data { Bitfield::full(pieces) } else { none.clone() };
-            Resume { have: none, unsure, written: Vec::new(), traffic: Traffic::default() }
-        };
-        let record = scene.going_on(&resume, is_known.then_some(ledger.record()));
-        self.memory.ours = record.files_that_are(Whose::Ours).collect();
-        self.memory.perhaps_ours = record.files_that_are(Whose::PerhapsOurs).collect();
-        if record != *ledger.record() {
-            ledger.restart(record);
-        }
+        let existing = if has_data { Existing::Something } else { Existing::Nothing };
+        let GoingOn { existing, ours, perhaps_ours } = ledger.go_on(is_known, &scene, existing);
+        (self.memory.ours, self.memory.perhaps_ours) = (ours, perhaps_ours);
         self.memory.ledger = Some(ledger);
         let first = FileIndex(0);
         if looks[0] == Look::Absent {
@@ -200,16 +186,31 @@ impl KeptDisk {
         for file in self.files().filter(|file| !self.has_data(*file)).collect::<Vec<_>>() {
             self.memory.ours.insert(file);
         }
-        Ok(match (is_known && !is_gone, has_data) {
-            (true, _) => Existing::Known(Box::new(resume)),
-            (false, true) => Existing::Something,
-            (false, false) => Existing::Nothing,
-        })
+        Ok(existing)
     }
 
-    /// So much more was moved.
+    /// The journal, and whether an earlier run left something in it.
+    fn read_journal(&mut self) -> (Ledger, bool) {
+        let identity = digest::sha1(b"the target").0;
+        let layout = Arc::new(self.content.layout().clone());
+        let mut ledger = Ledger::new(identity, layout, self.files().count() as u32);
+        let told = match self.medium.read_log() {
+            Ok(Some(bytes)) => ledger.read(&bytes),
+            Ok(None) | Err(Fault) => Told::Nothing,
+        };
+        (ledger, matches!(told, Told::Whole | Told::Part))
+    }
+
+    /// So much more was moved. A journal that is closed already is opened for a moment.
     pub(super) fn remember(&mut self, now: Instant, traffic: Traffic) {
-        self.append(now, &[Fact::Moved(traffic)]);
+        let facts = [Fact::Moved(traffic)];
+        // What fails is written anew, or forgotten, as there.
+        let _ = if let Some(ledger) = &mut self.memory.ledger {
+            ledger.append(now, &facts, &mut self.medium)
+        } else {
+            let (mut ledger, is_known) = self.read_journal();
+            if is_known { ledger.append(now, &facts, &mut self.medium) } else { Ok(false) }
+        };
     }
 
     /// Whether a file holds anything but zeros.
@@ -261,6 +262,19 @@ impl KeptDisk {
             bytes.extend(read);
         }
         bytes == self.good(piece)
+    }
+
+    /// Whether a file has its own name and length, and all its bytes.
+    pub(super) fn is_file_right(&self, file: FileIndex) -> bool {
+        let span = self.content.file_map().files()[file.index()];
+        let bytes = self.medium.peek_at(file, Name::Final, 0, span.length);
+        let is_long = self.medium.peek(file, Name::Final).is_some_and(|stamp| stamp.length > span.length);
+        let start = |piece| self.content.layout().piece_range(piece).start;
+        let pieces = super::pieces_of(self.content.layout(), span.offset..span.offset + span.length);
+        let pieces: Vec<PieceIndex> = pieces.collect();
+        let good: Vec<u8> = pieces.iter().flat_map(|piece| self.good(*piece)).collect();
+        let skip = pieces.first().map_or(0, |first| (span.offset - start(*first)) as usize);
+        !is_long && bytes.is_some_and(|bytes| good[skip..].starts_with(&bytes))
     }
 
     /// Whether every file has its own name and length, and all its bytes.

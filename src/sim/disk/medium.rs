@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::base::index::FileIndex;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
-use crate::engine::resume::Stamp;
+use crate::engine::resume::{JournalFile, Stamp};
 
 /// Bytes that reach the disk together.
 pub const PAGE: usize = 4096;
@@ -32,7 +32,7 @@ pub(super) enum Name {
 
 /// A call did not work, or was the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Fault;
+pub struct Fault;
 
 /// What is to go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +67,8 @@ pub struct Medium {
     places: Vec<History<[Option<u64>; 2]>>,
     files: BTreeMap<u64, Stored>,
     logs: History<Option<Log>>,
+    /// A journal that has not got its place.
+    beside: Option<Log>,
     boot: u32,
     next_inode: u64,
     /// Nanoseconds between two times of change that the file system tells apart.
@@ -140,6 +142,7 @@ impl Medium {
             places: vec![History::new([None, None]); files],
             files: BTreeMap::new(),
             logs: History::new(None),
+            beside: None,
             boot: 1,
             next_inode: 1,
             tick: 1,
@@ -217,7 +220,7 @@ impl Medium {
         if let Some(log) = &mut log {
             log.tear(survival.journal, rng);
         }
-        self.logs = History::new(log);
+        (self.logs, self.beside) = (History::new(log), None);
     }
 
     /// Counts a call. Whether it works; one that is torn works in part.
@@ -356,14 +359,24 @@ impl Medium {
         Ok(())
     }
 
+    /// Has a file's names on the disk.
+    pub(super) fn sync_name(&mut self, file: FileIndex) -> Result<(), Fault> {
+        self.enter_whole()?;
+        self.places[file.index()].settle();
+        Ok(())
+    }
+
     /// The journal's bytes.
     pub(super) fn read_log(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         self.enter_whole()?;
         Ok(self.logs.last().as_ref().map(|log| log.bytes.clone()))
     }
+}
 
-    /// Appends to the journal.
-    pub(super) fn append_log(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+impl JournalFile for Medium {
+    type Error = Fault;
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let is_torn = self.enter();
         let part = self.rng.below(bytes.len() + 1);
         let (bytes, result) = match is_torn {
@@ -376,13 +389,28 @@ impl Medium {
         result
     }
 
-    /// Puts another journal in the place of the one there is: written beside it, synced, renamed, and the
-    /// folder synced.
-    pub(super) fn replace_log(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn make_beside(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.beside = None;
         self.enter_whole()?;
+        self.beside = Some(Log { bytes: bytes.to_vec(), synced: 0 });
+        Ok(())
+    }
+
+    fn sync_beside(&mut self) -> Result<(), Fault> {
         self.enter_whole()?;
+        let log = self.beside.as_mut().ok_or(Fault)?;
+        log.synced = log.bytes.len();
+        Ok(())
+    }
+
+    fn take_place(&mut self) -> Result<(), Fault> {
         self.enter_whole()?;
-        self.logs.push(Some(Log { bytes: bytes.to_vec(), synced: bytes.len() }));
+        let log = self.beside.take().ok_or(Fault)?;
+        self.logs.push(Some(log));
+        Ok(())
+    }
+
+    fn sync_name(&mut self) -> Result<(), Fault> {
         self.enter_whole()?;
         self.logs.settle();
         Ok(())

@@ -2,16 +2,14 @@
 //! journal says what of them a loss of power cannot take any more.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::Due;
 use crate::base::index::FileIndex;
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
-use crate::engine::resume::Fact;
-use crate::engine::resume::durability::Pending;
+use crate::engine::resume::durability::{Ground, Settled};
+use crate::engine::resume::outcomes::Due;
 use crate::runtime::disk::door::fault::Call;
 use crate::runtime::disk::storage::{Name, Payload};
-use crate::runtime::state::Journal;
 
 impl Payload {
     /// What an earlier run wrote, and did not sync, is synced too.
@@ -25,19 +23,12 @@ impl Payload {
     /// fails nobody knows what of them is on the disk, and the next run is to look.
     pub(in crate::runtime::disk) fn sync_behind(&self) {
         let storage = &self.storage;
-        let pending = {
-            let mut kept = self.kept();
-            kept.unsynced = 0;
-            let Some(journal) = &kept.journal else { return };
-            let is_on_disk = |file| storage.is_on_disk(file);
-            Pending::of(journal.record(), &storage.layout, &storage.file_map, is_on_disk)
-        };
-        let Some(intent) = pending.intent() else { return };
-        self.append(&[intent]);
-        if self.kept().journal.as_ref().is_none_or(Journal::is_failing) {
-            return;
-        }
-        let settled = pending.settle(|file| self.fsync(file).is_ok());
+        let _alone = self.round();
+        let begun = self.on_ground(|ground| Some(self.kept().journal.as_mut()?.begin_round(ground)));
+        let Some((round, warning)) = begun else { return };
+        warning.into_iter().for_each(|warning| self.warn(warning));
+        let Some(round) = round else { return };
+        let settled = round.sync(|file| self.fsync(file).is_ok());
         if let Some(file) = settled.failed {
             let path = storage.target.dir.join(storage.path(file, Name::Final));
             self.warn(format!(
@@ -45,24 +36,53 @@ impl Payload {
                 path.display()
             ));
         }
-        self.append(&settled.facts);
-        self.kept().close_if_done();
+        self.end_round(&settled);
     }
 
     /// Has a file's content on the disk, and all that was written to it before.
     pub(in crate::runtime::disk) fn sync(&self, file: FileIndex) -> Result<(), DiskError> {
-        if self.kept().journal.as_ref().is_some_and(|journal| journal.record().tainted.contains(&file)) {
+        let _alone = self.round();
+        let mut kept = self.kept();
+        let Some(journal) = &mut kept.journal else {
+            drop(kept);
+            return self.fsync(file);
+        };
+        if journal.record().tainted.contains(&file) {
             let error = io::Error::other(
                 "an earlier attempt has failed, and only a check after a restart of the system tells what is on \
                  the disk",
             );
             return Err(self.storage.error("sync", file, Name::Final, &error));
         }
-        let result = self.fsync(file);
-        if result.is_err() {
-            self.append(&[Fact::Tainted(file)]);
-        }
+        let (round, warning) = self.on_ground(|ground| journal.begin_round_of(ground, file));
+        drop(kept);
+        warning.into_iter().for_each(|warning| self.warn(warning));
+        let mut result = Ok(());
+        let settled = round.sync(|file| {
+            result = self.fsync(file);
+            result.is_ok()
+        });
+        self.end_round(&settled);
         result
+    }
+
+    fn on_ground<T>(&self, act: impl FnOnce(Ground<'_>) -> T) -> T {
+        let storage = &self.storage;
+        let is_on_disk = |file| storage.is_on_disk(file);
+        let (layout, file_map) = (&storage.layout, &storage.file_map);
+        act(Ground { layout, file_map, is_on_disk: &is_on_disk })
+    }
+
+    fn end_round(&self, settled: &Settled) {
+        let mut kept = self.kept();
+        let warning = kept.journal.as_mut().and_then(|journal| journal.end_round(settled));
+        kept.close_if_done();
+        drop(kept);
+        warning.into_iter().for_each(|warning| self.warn(warning));
+    }
+
+    fn round(&self) -> MutexGuard<'_, ()> {
+        self.storage.kept.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fsync(&self, file: FileIndex) -> Result<(), DiskError> {

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
 
 use super::{Disk, Sample, TORRENT, target};
 use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::index::FileIndex;
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskErrorKind, DiskJob, DiskResult, Existing, Resume, Traffic, Verdict};
-use crate::engine::resume::Fact;
+use crate::runtime::disk::door::fault::{Call, planned::plan};
 use crate::runtime::disk::{Keeping, Storage, Target};
 use crate::runtime::state::tests::pretend_restart;
 
@@ -201,9 +204,14 @@ fn after_another_start_of_the_system_only_what_is_durable_counts() {
 #[test]
 fn a_file_of_which_a_sync_has_failed_is_checked_after_another_start_of_the_system() {
     let setting = Setting::interrupted();
+    let fails = AtomicBool::new(true);
+    plan(&setting.data(), move |call, path| {
+        let is_it = call == Call::Sync && path == Path::new("t/f1") && fails.swap(false, Ordering::SeqCst);
+        if is_it { Err(Errno::IO.into()) } else { Ok(()) }
+    });
     let (disk, _) = setting.start();
     let payload = disk.pool.reader(TORRENT).unwrap().payload.clone();
-    payload.append(&[Fact::Tainted(FileIndex(1))]);
+    assert!(payload.sync(FileIndex(1)).is_err());
     disk.advance(setting.sample.job(4, setting.sample.all_blocks(4))).1.unwrap();
     payload.sync_behind();
     // With --sync end, a file that may not be on the disk is not complete.

@@ -1,8 +1,8 @@
-//! Whose the files are, and their names: as `runtime/disk/unproven` and `finish_file` have it.
+//! Whose the files are: as `runtime/disk/unproven` has it.
 
-use super::{Fault, KeptDisk, Name, Result};
+use super::{KeptDisk, Name};
 use crate::base::index::{FileIndex, PieceIndex};
-use crate::engine::disk_job::{DiskError, DiskErrorKind, Unproven, UnprovenFile};
+use crate::engine::disk_job::{DiskError, Unproven, UnprovenFile};
 
 /// How much of a shared right piece proves a file.
 const PROOF: u64 = 4096;
@@ -53,37 +53,8 @@ impl KeptDisk {
         slices.filter(|(_, slice)| slice.file == file).map(|(piece, slice)| (piece, slice.length)).collect()
     }
 
-    pub(in crate::sim::disk) fn finish_file(
-        &mut self,
-        file: FileIndex,
-    ) -> std::result::Result<(), DiskError> {
-        match self.finished(file) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(DiskError { kind: DiskErrorKind::Exists, ..self.error("rename", Fault) }),
-            Err(fault) => Err(self.error("finish", fault)),
-        }
-    }
-
-    /// Whether its place was free for it.
-    fn finished(&mut self, file: FileIndex) -> Result<bool> {
-        let name = self.name(file)?.ok_or(Fault)?;
-        let stamp = self.medium.look(file, name)?.ok_or(Fault)?;
-        if stamp.length != self.length(file) {
-            return Err(Fault);
-        }
-        if name == Name::Part {
-            if self.medium.look(file, Name::Final)?.is_some() && !self.is_contained(file) {
-                return Ok(false);
-            }
-            self.medium.rename(file)?;
-            self.memory.names.insert(file, Name::Final);
-            self.memory.ours.insert(file);
-        }
-        Ok(true)
-    }
-
     /// Whether each byte under the file's own name is zero, or the same in the one beside it.
-    fn is_contained(&self, file: FileIndex) -> bool {
+    pub(super) fn is_contained(&self, file: FileIndex) -> bool {
         let bytes = |name| {
             let stamp = self.medium.peek(file, name)?;
             self.medium.peek_at(file, name, 0, stamp.length)

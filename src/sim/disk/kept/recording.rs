@@ -1,29 +1,25 @@
-//! The journal's side: what was done is appended before the engine hears of it, and what has been synced behind
-//! the writers is marked, as `runtime/disk/keep` does it.
+//! The journal's side: what was done is written down before the engine hears of it, and what has been synced behind
+//! the writers is marked, as `engine/resume` orders it.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{KeptDisk, Result};
+use super::{Fault, KeptDisk, Result};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;
-use crate::base::time::{Duration, Instant};
-use crate::engine::disk_job::Verdict;
-use crate::engine::resume::durability::Pending;
-use crate::engine::resume::{Fact, Ledger, Pieces, Whose, Write, runs_of};
+use crate::base::time::Instant;
+use crate::engine::disk_job::{DiskError, PieceJob, Verdict};
+use crate::engine::resume::Outcomes;
+use crate::engine::resume::durability::{Ground, Round, Settled};
+use crate::engine::resume::outcomes::{Due, Touch};
+use crate::sim::disk::medium::Medium;
 
-/// How long the journal is left alone after a failure.
-const REST: Duration = Duration::from_secs(5);
-
-/// How far the round of syncs is.
+/// How far a round of syncs is.
 #[derive(Default)]
-pub(super) enum Sync {
+pub(super) enum Step {
     #[default]
-    Idle,
-    Due(Instant),
-    Noted(Pending),
-    Told(Pending),
-    Synced(Vec<Fact>),
+    None,
+    Begun(Round),
+    Synced(Settled),
 }
 
 impl KeptDisk {
@@ -31,61 +27,47 @@ impl KeptDisk {
     pub(in crate::sim::disk) fn record_piece(
         &mut self,
         now: Instant,
-        piece: PieceIndex,
-        verdict: Option<&Verdict>,
+        job: &PieceJob,
+        result: std::result::Result<Option<&Verdict>, &DiskError>,
     ) {
-        let blocks = self.memory.unrecorded.remove(&piece).unwrap_or_default();
-        let runs = runs_of(blocks.iter().copied());
-        if let (Some(Verdict::Passed { .. }), Some(had)) = (verdict, &mut self.memory.had) {
+        let piece = job.piece;
+        let mut blocks = self.memory.unrecorded.remove(&piece).unwrap_or_default();
+        let content = self.content.clone();
+        let mut outcomes = Outcomes::new(content.layout(), content.file_map());
+        match result {
+            Ok(verdict) => outcomes.on_written(piece, &blocks, verdict),
+            Err(_) => {
+                outcomes.on_failure(piece, &blocks, &job.written);
+                blocks.retain(|block| job.written[*block as usize]);
+            }
+        }
+        if let (Ok(Some(Verdict::Passed { .. })), Some(had)) = (result, &mut self.memory.had) {
             had.insert(piece);
         }
-        let end = self.content.layout().piece_range(piece).end;
-        let map = self.content.file_map();
-        let stretch = |block: &u32| {
-            let start = self.start_of(piece, *block);
-            map.slices(start..(start + u64::from(BLOCK_LENGTH)).min(end))
-        };
-        let files: BTreeSet<FileIndex> = blocks.iter().flat_map(stretch).map(|slice| slice.file).collect();
-        let is_recorded = self.record(now, vec![Fact::of_blocks(piece, &runs, verdict)], files);
-        if matches!(verdict, Some(Verdict::Failed { .. })) {
+        let is_recorded = self.record(now, outcomes);
+        if matches!(result, Ok(Some(Verdict::Failed { .. }))) {
             self.recorded.retain(|(recorded, _)| *recorded != piece);
         } else if is_recorded {
             self.recorded.extend(blocks.iter().map(|block| (piece, block * BLOCK_LENGTH)));
         }
     }
 
-    /// Whether it worked.
-    fn record(&mut self, now: Instant, mut facts: Vec<Fact>, files: BTreeSet<FileIndex>) -> bool {
-        for file in files {
-            let Some(name) = self.memory.names.get(&file).copied() else { continue };
-            let Ok(Some(stamp)) = self.medium.look(file, name) else { continue };
-            let is_known = |ledger: &Ledger| ledger.record().is_known(file, &stamp);
-            if !self.memory.ledger.as_ref().is_some_and(is_known) {
-                facts.push(Fact::File(file, stamp, Whose::Ours));
-            }
-        }
-        let is_recorded = self.append(now, &facts);
-        if matches!(self.memory.sync, Sync::Idle) {
-            self.memory.sync = Sync::Due(now + self.patience);
-        }
-        is_recorded
-    }
-
-    pub(super) fn append(&mut self, now: Instant, facts: &[Fact]) -> bool {
-        let Some(ledger) = self.memory.ledger.as_mut().filter(|_| !facts.is_empty()) else { return true };
-        ledger.take(facts);
-        if now < self.memory.rests_until {
-            return false;
-        }
-        let result = match ledger.write(facts) {
-            Write::Append(bytes) => self.medium.append_log(&bytes),
-            Write::Anew(bytes) => self.medium.replace_log(&bytes),
+    /// Whether it is in the journal.
+    pub(super) fn record(&mut self, now: Instant, outcomes: Outcomes<'_>) -> bool {
+        let Some(ledger) = &mut self.memory.ledger else { return true };
+        let (names, opened) = (&self.memory.names, &self.memory.opened);
+        let stamp = |medium: &mut Medium, file, touch| {
+            let is_ours = touch == Touch::Surely || opened.contains(&file);
+            let name = names.get(&file).filter(|_| is_ours)?;
+            medium.look(file, *name).ok()?
         };
-        if result.is_err() {
-            ledger.write_failed();
-            self.memory.rests_until = now + REST;
+        let recorded = ledger.record_outcomes(now, outcomes, stamp, &mut self.medium);
+        match recorded.due {
+            Some(Due::AtOnce) => self.memory.sync_due = Some(now),
+            Some(Due::Soon) => self.memory.sync_due = Some(now + self.patience),
+            None => {}
         }
-        result.is_ok()
+        recorded.result == Ok(true)
     }
 
     pub(in crate::sim::disk) fn record_check(
@@ -100,7 +82,24 @@ impl KeptDisk {
             });
         }
         self.prove(right.iter().copied());
-        self.record(now, Fact::of_check(pieces, right), BTreeSet::new());
+        let content = self.content.clone();
+        let mut outcomes = Outcomes::new(content.layout(), content.file_map());
+        outcomes.on_check(pieces, right);
+        self.record(now, outcomes);
+    }
+
+    /// Nothing is written any more.
+    pub(in crate::sim::disk) fn settle(&mut self, now: Instant) {
+        self.memory.is_settled = true;
+        self.memory.sync_due = Some(now);
+        self.close_if_done();
+    }
+
+    fn close_if_done(&mut self) {
+        let is_done = self.memory.ledger.as_ref().is_some_and(|ledger| ledger.is_done());
+        if self.memory.is_settled && is_done {
+            self.memory.ledger = None;
+        }
     }
 
     /// The time, and a turn for the thread that syncs.
@@ -108,43 +107,60 @@ impl KeptDisk {
         if now != Instant::FAR {
             self.medium.set_now(now);
         }
-        self.memory.sync = match std::mem::take(&mut self.memory.sync) {
-            Sync::Due(at) if at <= now => match &self.memory.ledger {
-                Some(ledger) => {
-                    let (layout, map) = (self.content.layout(), self.content.file_map());
-                    Sync::Noted(Pending::of(ledger.record(), layout, map, |_| true))
-                }
-                None => Sync::Idle,
-            },
-            Sync::Noted(pending) => {
-                let intent = pending.intent();
-                let is_told = intent.is_some_and(|intent| self.append(now, &[intent]));
-                if is_told { Sync::Told(pending) } else { Sync::Idle }
+        self.memory.round = match std::mem::take(&mut self.memory.round) {
+            Step::None if self.memory.sync_due.is_some_and(|at| at <= now) => self.begun(now),
+            Step::None => Step::None,
+            Step::Begun(round) => Step::Synced(self.synced(round)),
+            Step::Synced(settled) => {
+                self.end_round(now, &settled);
+                Step::None
             }
-            Sync::Told(pending) => {
-                let facts = pending.settle(|file| self.sync(file).is_ok()).facts;
-                self.durable.extend(facts.iter().flat_map(durable_in));
-                Sync::Synced(facts)
-            }
-            Sync::Synced(facts) => {
-                self.append(now, &facts);
-                Sync::Idle
-            }
-            other => other,
         };
     }
 
-    fn sync(&mut self, file: FileIndex) -> Result<()> {
+    fn begun(&mut self, now: Instant) -> Step {
+        self.memory.sync_due = None;
+        let Some(ledger) = &mut self.memory.ledger else { return Step::None };
+        let (layout, file_map) = (self.content.layout(), self.content.file_map());
+        let ground = Ground { layout, file_map, is_on_disk: &|_| true };
+        // What could not be told is not synced.
+        let round = ledger.begin_round(now, ground, &mut self.medium).unwrap_or(None);
+        round.map_or(Step::None, Step::Begun)
+    }
+
+    fn synced(&mut self, round: Round) -> Settled {
+        let settled = round.sync(|file| self.fsync(file).is_ok());
+        self.durable.extend(settled.durable());
+        settled
+    }
+
+    fn end_round(&mut self, now: Instant, settled: &Settled) {
+        if let Some(ledger) = &mut self.memory.ledger {
+            // What could not be written comes with the next facts.
+            let _ = ledger.end_round(now, settled, &mut self.medium);
+        }
+        self.close_if_done();
+    }
+
+    /// Has a file's content on the disk before it counts as finished, when a round that is under way has ended.
+    pub(super) fn sync_now(&mut self, now: Instant, file: FileIndex) -> Result<()> {
+        while !matches!(self.memory.round, Step::None) {
+            self.pass(now);
+        }
+        let Some(ledger) = &mut self.memory.ledger else { return self.fsync(file) };
+        if ledger.record().tainted.contains(&file) {
+            return Err(Fault);
+        }
+        let (layout, file_map) = (self.content.layout(), self.content.file_map());
+        let ground = Ground { layout, file_map, is_on_disk: &|_| true };
+        let (round, _) = ledger.begin_round_of(now, ground, file, &mut self.medium);
+        let settled = self.synced(round);
+        self.end_round(now, &settled);
+        if settled.failed.is_none() { Ok(()) } else { Err(Fault) }
+    }
+
+    fn fsync(&mut self, file: FileIndex) -> Result<()> {
         let Some(name) = self.name(file)? else { return Ok(()) };
         self.medium.sync(file, name)
-    }
-}
-
-fn durable_in(fact: &Fact) -> Vec<PieceIndex> {
-    match fact {
-        Fact::Pieces(Pieces::Durable, runs) => {
-            runs.iter().flat_map(|(first, count)| (*first..first + count).map(PieceIndex)).collect()
-        }
-        _ => Vec::new(),
     }
 }

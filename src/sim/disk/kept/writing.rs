@@ -1,4 +1,4 @@
-//! The files' side: blocks are written where they belong, as `runtime/disk`'s `advance` and
+//! The files' side: blocks are written where they belong, as `runtime/disk`'s `write_together` and
 //! `storage::writable` do it, and read back.
 
 use super::{Fault, KeptDisk, Name, Result};
@@ -29,6 +29,7 @@ impl KeptDisk {
             }
         };
         self.memory.names.insert(file, name);
+        self.memory.opened.insert(file);
         let length = self.length(file);
         if self.medium.peek(file, name).is_some_and(|stamp| stamp.length < length) {
             self.medium.set_length(file, name, length)?;
@@ -57,15 +58,13 @@ impl KeptDisk {
         &mut self,
         job: &mut PieceJob,
     ) -> std::result::Result<Option<Verdict>, DiskError> {
-        self.advanced(job).map_err(|fault| {
-            self.memory.unrecorded.remove(&job.piece);
-            self.error("write", fault)
-        })
+        self.advanced(job).map_err(|fault| self.error("write", fault))
     }
 
     fn advanced(&mut self, job: &mut PieceJob) -> Result<Option<Verdict>> {
         let piece = job.piece;
         let blocks: Vec<(u32, BlockData)> = std::mem::take(&mut job.blocks);
+        self.memory.unrecorded.insert(piece, blocks.iter().map(|(block, _)| *block).collect());
         for run in blocks.chunk_by(|(before, _), (after, _)| before + 1 == *after) {
             let bytes = run.iter().map(|(_, data)| data.bytes()).collect::<Vec<_>>().concat();
             self.write(self.start_of(piece, run[0].0), &bytes)?;
@@ -91,7 +90,6 @@ impl KeptDisk {
         } else {
             None
         };
-        self.memory.unrecorded.insert(piece, blocks.iter().map(|(block, _)| *block).collect());
         Ok(verdict)
     }
 

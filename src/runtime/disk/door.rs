@@ -116,6 +116,10 @@ impl Door {
 
     /// Renames `from` to `to`, which must be free.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.rename_by(from, to, rename_to_free)
+    }
+
+    fn rename_by(&self, from: &Path, to: &Path, rename_to_free: RenameToFree) -> io::Result<()> {
         let (from_folder, from_name) = self.folder_of(from, false)?;
         let (to_folder, to_name) = self.folder_of(to, false)?;
         let renamed = rename_to_free(from_folder.as_fd(), from_name, to_folder.as_fd(), to_name);
@@ -209,6 +213,9 @@ pub(super) fn free_space_at(path: &Path) -> Option<u64> {
 fn free(stat: &rustix::fs::StatVfs) -> u64 {
     stat.f_bavail.saturating_mul(stat.f_frsize)
 }
+
+/// Renames where the new name is free, at one stroke.
+type RenameToFree = fn(BorrowedFd<'_>, &OsStr, BorrowedFd<'_>, &OsStr) -> rustix::io::Result<()>;
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 fn rename_to_free(
@@ -320,17 +327,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_never_replaces() {
-        let dir = tempfile::tempdir().unwrap();
-        let door = Door::open(dir.path(), false).unwrap();
-        for (name, content) in [("a/one", "1"), ("b/two", "2")] {
-            drop(door.open_file(Path::new(name), Access::Create).unwrap());
-            std::fs::write(dir.path().join(name), content).unwrap();
+    fn a_rename_never_replaces_on_a_file_system_that_cannot_say_so_either() {
+        let unknown: [RenameToFree; 3] =
+            [rename_to_free, |_, _, _, _| Err(Errno::INVAL), |_, _, _, _| Err(Errno::NOSYS)];
+        for rename_to_free in unknown {
+            let dir = tempfile::tempdir().unwrap();
+            let door = Door::open(dir.path(), false).unwrap();
+            for (name, content) in [("a/one", "1"), ("b/two", "2")] {
+                drop(door.open_file(Path::new(name), Access::Create).unwrap());
+                std::fs::write(dir.path().join(name), content).unwrap();
+            }
+            symlink("nowhere", dir.path().join("b/link")).unwrap();
+            let rename = |to: &str| door.rename_by(Path::new("a/one"), Path::new(to), rename_to_free);
+            for taken in ["b/two", "b/link"] {
+                assert_eq!(rename(taken).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            }
+            assert_eq!(std::fs::read(dir.path().join("b/two")).unwrap(), b"2");
+            rename("b/three").unwrap();
+            assert_eq!(std::fs::read(dir.path().join("b/three")).unwrap(), b"1");
         }
-        let error = door.rename(Path::new("a/one"), Path::new("b/two")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read(dir.path().join("b/two")).unwrap(), b"2");
-        door.rename(Path::new("a/one"), Path::new("b/three")).unwrap();
-        assert_eq!(std::fs::read(dir.path().join("b/three")).unwrap(), b"1");
     }
 }

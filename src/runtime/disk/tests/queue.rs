@@ -18,6 +18,8 @@ use crate::runtime::disk::open_files::Key;
 use crate::runtime::disk::queue::{Next, Queue, Turn, Work};
 use crate::runtime::disk::write_together::write_together;
 
+mod threads;
+
 const FIRST: Key = (TORRENT, FileIndex(0));
 const SECOND: Key = (TORRENT, FileIndex(1));
 /// Longer than anything is waited for.

@@ -36,7 +36,6 @@ use crate::engine::order::TorrentId;
 use crate::engine::session::Session;
 use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
 use crate::wire::peer::Message;
-use crate::wire::peer::stream::PeerStream;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -351,7 +350,7 @@ impl Handle {
             transport: Transport::Tcp,
             encrypted: false,
         });
-        let task = Connection { id: connection, driver: self.clone(), stream, decoder: PeerStream::new() };
+        let task = Connection::new(connection, self.clone(), stream);
         spawn_local(task.run());
     }
 }

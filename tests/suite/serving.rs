@@ -189,6 +189,27 @@ fn what_a_taker_cancels_before_it_leaves_does_not_come_and_the_rest_comes_right(
     }
 }
 
+/// Where the system can be told how much to take beforehand.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+#[test]
+fn what_a_slow_taker_cancels_does_not_come_even_if_it_was_next() {
+    let served = serve("slow-cancelling-taker");
+    let payload = &served.payload;
+    let mut taker = Taker::connect(&served, b"-XX0001-slow-cancel1");
+    taker.ask(payload, REQUEST, 0..BLOCKS);
+    let read = BLOCKS / 4;
+    for block in 0..read {
+        assert_eq!(taker.block(payload), Some(block));
+        // That is what makes it slow.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    taker.ask(payload, CANCEL, read..BLOCKS);
+    taker.ask(payload, REQUEST, std::iter::once(BLOCKS - 1));
+    let late = std::iter::from_fn(|| taker.block(payload)).take_while(|block| *block != BLOCKS - 1).count();
+    // The taker's own buffer holds half a MiB.
+    assert!(late * BLOCK < 3 << 19, "{late} cancelled blocks came");
+}
+
 #[test]
 fn a_file_that_shrinks_while_it_is_served_ends_the_connection_and_nothing_wrong_is_sent() {
     let served = serve("shrinking");

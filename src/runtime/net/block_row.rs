@@ -123,6 +123,17 @@ impl BlockRow {
         &self.row.bytes[start + self.sent..end]
     }
 
+    /// Whether a block has begun to leave and not left to its end.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// The rest of the block that has begun to leave.
+    pub(super) fn begun(&self) -> &[u8] {
+        let rest = self.blocks.front().map_or(0, |(block, _)| length(*block) - self.sent);
+        &self.unsent()[..rest]
+    }
+
     /// Notes that `count` more bytes have left; gives the blocks that have now left to their end.
     pub(super) fn on_sent(&mut self, count: usize) -> Vec<BlockRequest> {
         self.sent += count;

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 use super::buffers::{BufferPool, LARGEST, PooledBuffer};
 use super::door::tcp;
 use super::outbox::Outbox;
+use super::unsent::Unsent;
 use crate::base::block_data::{BlockData, Buffer};
 use crate::engine::action::Direction;
 use crate::engine::bandwidth::Credit;
@@ -146,13 +148,18 @@ impl Scratch {
 
 /// A connection's task.
 pub(crate) struct Connection {
-    pub(crate) id: ConnectionId,
-    pub(crate) driver: Handle,
-    pub(crate) stream: TcpStream,
-    pub(crate) decoder: PeerStream,
+    id: ConnectionId,
+    driver: Handle,
+    stream: TcpStream,
+    decoder: PeerStream,
+    unsent: Unsent,
 }
 
 impl Connection {
+    pub(crate) fn new(id: ConnectionId, driver: Handle, stream: TcpStream) -> Connection {
+        Connection { id, driver, stream, decoder: PeerStream::new(), unsent: Unsent::new() }
+    }
+
     /// Runs until the connection ends, then says so, once.
     pub(crate) async fn run(mut self) {
         let peer = self.driver.peer(self.id);
@@ -221,10 +228,14 @@ impl Connection {
             }
             let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, outbox.unsent()) else {
                 outbox.on_full();
+                if let Some(bytes) = self.unsent.on_full(Instant::now()) {
+                    tcp::bound_unsent(&self.stream, bytes);
+                }
                 break;
             };
             let written = written?;
             count += written;
+            self.unsent.on_taken(written);
             let blocks = outbox.on_sent(written);
             drop(outbox);
             self.spend(peer, Direction::Up, written);

@@ -7,4 +7,5 @@ pub mod door;
 mod hot_rows;
 pub(crate) mod outbox;
 mod row_length;
+mod unsent;
 pub(crate) mod upload_reader;

@@ -1,8 +1,9 @@
 //! What waits to be sent on one connection.
 //!
-//! Messages of a turn are encoded behind each other and leave in one write. Uploads wait as requests; they
-//! become bytes a few at a time, as the connection takes them, so that a peer that does not read costs
-//! no more than one batch.
+//! Messages of a turn are encoded behind each other and leave in one write. They go before blocks, all but the rest
+//! of one that has begun to leave: on a slow line they would else wait long for what nobody waits for so much.
+//! Uploads wait as requests; they become bytes a few at a time, as the connection takes them, so that a peer that
+//! does not read costs no more than one batch.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -15,56 +16,38 @@ use crate::engine::order::TorrentId;
 use crate::wire::peer::message::{self, PIECE_HEADER};
 use crate::wire::peer::{Handshake, Message};
 
+/// Bytes of messages that a connection keeps room for.
+const SPARE: usize = 1024;
+
 /// A connection's outgoing half.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are sent, if it is one of messages.
+    messages: Vec<u8>,
+    /// Bytes of the messages that are sent.
     sent: usize,
+    /// The batch that is read and waits to be sent.
+    row: Option<BlockRow>,
     uploads: VecDeque<(TorrentId, BlockRequest)>,
     /// Blocks that are being read.
     reading: Vec<BlockRequest>,
-    /// Whether blocks are being read or wait to be sent.
-    has_blocks: bool,
+    /// Whether blocks are being read, even if all of them are taken back by now.
+    is_reading: bool,
     row_length: RowLength,
-}
-
-#[derive(Debug)]
-enum Segment {
-    Messages(Vec<u8>),
-    Blocks(BlockRow),
 }
 
 impl Outbox {
     pub(crate) fn push_handshake(&mut self, handshake: &Handshake) {
-        self.messages().extend_from_slice(&handshake.encode());
+        self.messages.extend_from_slice(&handshake.encode());
     }
 
     pub(crate) fn push(&mut self, message: &Message) {
-        message::encode(message, self.messages());
-    }
-
-    /// The segment that messages are appended to: never one of blocks, and never one that is being sent.
-    fn messages(&mut self) -> &mut Vec<u8> {
-        let is_open = matches!(self.segments.back(), Some(Segment::Messages(_)))
-            && (self.segments.len() > 1 || self.sent == 0);
-        if !is_open {
-            self.segments.push_back(Segment::Messages(Vec::new()));
-        }
-        match self.segments.back_mut() {
-            Some(Segment::Messages(bytes)) => bytes,
-            _ => unreachable!("one was just made sure of"),
-        }
+        message::encode(message, &mut self.messages);
     }
 
     /// Whether more waits to be read by the peer than an honest one leaves unread. Blocks do not count: of
     /// them one batch waits at the most.
     pub(crate) fn is_unread(&self) -> bool {
-        let lengths = self.segments.iter().map(|segment| match segment {
-            Segment::Messages(bytes) => bytes.len(),
-            Segment::Blocks(_) => 0,
-        });
-        lengths.sum::<usize>() > limit::UNREAD
+        self.messages.len() - self.sent > limit::UNREAD
     }
 
     pub(crate) fn push_uploads(&mut self, torrent: TorrentId, blocks: Vec<BlockRequest>) {
@@ -85,13 +68,7 @@ impl Outbox {
         };
         self.uploads.retain(|(_, block)| !is_retracted(block));
         self.reading.retain(|block| !is_retracted(block));
-        self.segments.retain_mut(|segment| match segment {
-            Segment::Messages(_) => true,
-            Segment::Blocks(row) => {
-                self.has_blocks = row.retract(&mut is_retracted);
-                self.has_blocks
-            }
-        });
+        self.row.take_if(|row| !row.retract(&mut is_retracted));
         retracted
     }
 
@@ -103,7 +80,7 @@ impl Outbox {
         mut allowed: u64,
     ) -> Option<(TorrentId, Vec<BlockRequest>)> {
         let (torrent, _) = *self.uploads.front()?;
-        if self.has_blocks || !self.segments.is_empty() || allowed == 0 {
+        if self.is_reading || self.row.is_some() || !self.messages.is_empty() || allowed == 0 {
             return None;
         }
         let mut is_allowed = |block: &BlockRequest| {
@@ -115,7 +92,7 @@ impl Outbox {
         let count = self.row_length.of(most, waiting.map(|(_, block)| *block));
         let batch: Vec<BlockRequest> = self.uploads.drain(..count).map(|(_, block)| block).collect();
         self.reading.clone_from(&batch);
-        self.has_blocks = true;
+        self.is_reading = true;
         Some((torrent, batch))
     }
 
@@ -126,48 +103,46 @@ impl Outbox {
 
     /// A batch is read, maybe within a longer row. Blocks retracted meanwhile are left out.
     pub(crate) fn push_batch(&mut self, batch: &[BlockRequest], row: Rc<ReadRow>) {
-        let row = BlockRow::new(batch, &std::mem::take(&mut self.reading), row);
-        self.has_blocks = row.is_some();
-        self.segments.extend(row.map(Segment::Blocks));
+        self.row = BlockRow::new(batch, &std::mem::take(&mut self.reading), row);
+        self.is_reading = false;
     }
 
     /// A batch cannot be read: nothing of it will leave.
     pub(crate) fn drop_batch(&mut self) {
         self.reading.clear();
-        self.has_blocks = false;
+        self.is_reading = false;
     }
 
     /// The next bytes to send; empty when nothing waits.
     pub(crate) fn unsent(&self) -> &[u8] {
-        match self.segments.front() {
-            Some(Segment::Messages(bytes)) => &bytes[self.sent..],
-            Some(Segment::Blocks(row)) => row.unsent(),
-            None => &[],
+        let messages = &self.messages[self.sent..];
+        match &self.row {
+            Some(row) if messages.is_empty() => row.unsent(),
+            // The other side counts bytes.
+            Some(row) if row.has_begun() => row.begun(),
+            _ => messages,
         }
     }
 
     /// Notes that `count` bytes of [`Outbox::unsent`] are sent; gives the blocks that are sent to their end.
     pub(crate) fn on_sent(&mut self, count: usize) -> Vec<BlockRequest> {
-        let mut blocks = Vec::new();
-        let is_done = match self.segments.front_mut() {
-            Some(Segment::Messages(bytes)) => {
-                self.sent += count;
-                self.sent == bytes.len()
-            }
-            Some(Segment::Blocks(row)) => {
+        match &mut self.row {
+            Some(row) if self.messages.is_empty() || row.has_begun() => {
                 self.row_length.on_taken(count);
-                blocks = row.on_sent(count);
-                row.is_done()
+                let blocks = row.on_sent(count);
+                self.row.take_if(|row| row.is_done());
+                blocks
             }
-            None => false,
-        };
-        if is_done {
-            self.sent = 0;
-            if let Some(Segment::Blocks(_)) = self.segments.pop_front() {
-                self.has_blocks = false;
+            _ => {
+                self.sent += count;
+                // A peer may forever be sent more messages before it has taken the last.
+                if self.sent >= self.messages.len() / 2 {
+                    self.messages.drain(..std::mem::take(&mut self.sent));
+                    self.messages.shrink_to(SPARE.max(self.messages.len()));
+                }
+                Vec::new()
             }
         }
-        blocks
     }
 }
 
@@ -303,6 +278,37 @@ mod tests {
         assert!(outbox.next_batch(8, u64::MAX).is_none(), "while messages wait");
         outbox.on_sent(outbox.unsent().len());
         assert!(outbox.next_batch(8, u64::MAX).is_some());
+    }
+
+    #[test]
+    fn messages_go_before_blocks_that_have_not_begun_to_leave() {
+        let mut outbox = Outbox::default();
+        let blocks: Vec<BlockRequest> = (0..8).map(|at| request(4 * at)).collect();
+        outbox.push_uploads(TorrentId(0), blocks);
+        let (_, batch) = outbox.next_batch(8, u64::MAX).unwrap();
+        outbox.push_batch(&batch, read(&batch, &Rc::default()));
+        outbox.on_sent(PIECE_HEADER + 4 + 1);
+        outbox.push(&Message::Have(PieceIndex(7)));
+        assert_eq!(outbox.unsent().len(), PIECE_HEADER + 4 - 1, "the rest of a block that has begun");
+        outbox.on_sent(outbox.unsent().len());
+        assert_eq!(outbox.unsent(), [0, 0, 0, 5, 4, 0, 0, 0, 7]);
+        outbox.on_sent(5);
+        outbox.push(&Message::Choke);
+        assert_eq!(outbox.unsent(), [0, 0, 0, 7, 0, 0, 0, 1, 0]);
+        outbox.on_sent(9);
+        assert_eq!(outbox.unsent().len(), 6 * (PIECE_HEADER + 4), "the other blocks in one");
+    }
+
+    #[test]
+    fn what_a_peer_has_taken_of_messages_that_never_end_is_let_go_of() {
+        let mut outbox = Outbox::default();
+        for _ in 0..100_000 {
+            outbox.push(&Message::Have(PieceIndex(7)));
+            outbox.on_sent(8);
+            outbox.push(&Message::Have(PieceIndex(7)));
+            outbox.on_sent(10);
+        }
+        assert!(outbox.messages.capacity() <= 2 * SPARE, "{} bytes", outbox.messages.capacity());
     }
 
     #[derive(Clone, Debug)]

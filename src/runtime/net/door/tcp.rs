@@ -1,7 +1,7 @@
 //! TCP for peers: listeners and connections.
 //!
 //! NODELAY always: requests and control messages are small and must not wait for each other. Buffer sizes
-//! stay with the system, whose autotuning a fixed size would switch off.
+//! stay with the system, whose autotuning a fixed size would switch off; only what waits in them unsent is bounded.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -88,6 +88,15 @@ pub(crate) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
 pub(crate) fn reset(stream: &TcpStream) {
     // Without it the peer finds out later.
     let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Has the system take about `bytes` from us beyond what it may send at once.
+pub(crate) fn bound_unsent(stream: &TcpStream, bytes: u32) {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    // Without it what is taken back late leaves all the same.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    let _ = (stream, bytes);
 }
 
 /// Connects to a peer.

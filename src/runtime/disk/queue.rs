@@ -3,7 +3,8 @@
 //! A piece's run passes through two stages: it is *written*, and then *hashed*. One worker at a time writes to a file:
 //! the system lets in one anyway, and the others would only spin; they hash meanwhile, or write to other files. Pieces
 //! are hashed as soon as there are as many as go side by side. Those that come thick and fast are waited for a
-//! little, since many at a time cost least.
+//! little, since many at a time cost least; not while anything else waits for them, and what peers want to be read
+//! does not wait for them at all.
 //!
 //! Jobs go in the order in which they came, before checks, which are done bit by bit; so that a check still ends
 //! while blocks keep coming, every eighth turn is a check's if there is one. The queue has no bound of its own: the
@@ -190,7 +191,14 @@ impl Queue {
         }
         if let Some((_, file)) = piece {
             let wait = if may_wait { self.pace.wait(self.pace.first, now) } else { None };
-            return wait.map_or_else(|| Next::Turn(self.write(file)), Next::Later);
+            let Some(wait) = wait else { return Next::Turn(self.write(file)) };
+            // Pieces that wait for others hold up nobody who reads, and wait no longer once something else comes.
+            let is_read = |(_, work): &mut (u64, Work)| matches!(work, Work::Upload { .. });
+            return match self.others.pop_front_if(is_read) {
+                Some((_, read)) => Next::Turn(Turn::Other(read)),
+                None if self.others.is_empty() => Next::Later(wait),
+                None => Next::Turn(self.write(file)),
+            };
         }
         if self.written.is_empty() {
             return self.take_check().map_or(Next::Nothing, Next::Turn);

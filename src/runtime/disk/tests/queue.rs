@@ -16,6 +16,7 @@ use crate::runtime::disk::advance::{Lane, Scratch, hash};
 use crate::runtime::disk::door::fault::{Call, planned::plan};
 use crate::runtime::disk::open_files::Key;
 use crate::runtime::disk::queue::{Next, Queue, Turn, Work};
+use crate::runtime::disk::upload::Reader;
 use crate::runtime::disk::write_together::write_together;
 
 mod threads;
@@ -72,6 +73,27 @@ fn jobs_go_in_the_order_in_which_they_came() {
         });
     }
     assert_eq!(told, ["settle", "write", "close"]);
+}
+
+#[test]
+fn pieces_that_wait_for_others_hold_up_neither_reads_nor_what_comes_behind_them() {
+    if hashing::lanes() < 4 {
+        return;
+    }
+    let (sample, now) = (sample(4), Instant::now());
+    let dir = tempfile::tempdir().unwrap();
+    let payload = payload(sample.storage(target(dir.path())));
+    let mut queue = Queue::default();
+    queue.push_piece(FIRST, sample.job(0, [0]), now);
+    queue.push_piece(FIRST, sample.job(1, [0]), now);
+    assert!(matches!(queue.take(now), Next::Later(_)), "they come thick and fast");
+    let reader = Reader { payload };
+    queue.push(Work::Upload { reader, blocks: Vec::new(), buffer: Vec::new(), done: Box::new(|_| ()) });
+    assert!(matches!(queue.take(now), Next::Turn(Turn::Other(Work::Upload { .. }))));
+    assert!(matches!(queue.take(now), Next::Later(_)));
+    queue.push(Work::Job(DiskJob::Settle { torrent: TORRENT }));
+    assert_eq!(written_next(&mut queue, now), (FIRST, vec![0, 1]));
+    assert!(matches!(queue.take(now), Next::Turn(Turn::Other(Work::Job(_)))));
 }
 
 #[test]

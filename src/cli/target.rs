@@ -9,9 +9,12 @@ use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::output::escape::{escape, escape_bytes};
 use super::torrent_file::{self, TorrentFileError};
+use crate::metainfo::MetainfoError;
 
 /// Entries of a folder that are looked at for a name like a mistyped one.
 const LOOKED_AT: usize = 1_000;
+/// What to do with a file that is to be shared.
+const MAKE_ONE: &str = "btget create makes a torrent of a file or folder";
 /// Targets of a list on standard input.
 const LISTED: usize = 10_000;
 
@@ -63,7 +66,23 @@ pub fn refused(error: &TorrentFileError) -> CliError {
         | TorrentFileError::TooLarge { .. }
         | TorrentFileError::Refused { .. } => ExitCode::BadTorrent,
     };
-    CliError::new(code, error.to_string())
+    let refused = CliError::new(code, error.to_string());
+    if is_something_else(error) { refused.with_hint(MAKE_ONE) } else { refused }
+}
+
+/// Whether what was read, or would have been, is another kind of file.
+fn is_something_else(error: &TorrentFileError) -> bool {
+    match error {
+        TorrentFileError::TooLarge { input } => input != "-",
+        TorrentFileError::Refused { input, error } => {
+            let is_none = matches!(
+                error,
+                MetainfoError::Bencode(_) | MetainfoError::NotDictionary | MetainfoError::NoInfo
+            );
+            is_none && input != "-" && !input.ends_with(".torrent")
+        }
+        TorrentFileError::Io { .. } | TorrentFileError::NotAFile { .. } => false,
+    }
 }
 
 fn listed(bytes: &[u8], dir: &Path) -> Result<Vec<Target>, CliError> {
@@ -94,7 +113,7 @@ fn target(word: &OsStr, dir: &Path) -> Result<Target, CliError> {
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {
             let error = CliError::usage(format!("{shown} is a folder, not a torrent file"));
-            Err(error.with_hint("btget create makes a torrent of a file or folder"))
+            Err(error.with_hint(MAKE_ONE))
         }
         Ok(_) => Ok(Target::File(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(unknown(&text, &path, &shown)),
@@ -189,6 +208,16 @@ mod tests {
         assert!(refusal(".", dir).contains("is a folder"));
         assert!(refusal("", dir).contains("a target is empty"));
         assert!(refusal("a\x1b[2Jb", dir).contains("a\\x1b[2Jb"));
+    }
+
+    #[test]
+    fn whoever_names_the_data_itself_is_told_how_a_torrent_is_made_of_it() {
+        let hint = |bytes: &[u8], input| refused(&torrent_file::parse(bytes, input).unwrap_err()).hint;
+        for bytes in [&b"a film"[..], b"", b"le", b"de"] {
+            assert!(hint(bytes, "film.mkv").is_some_and(|hint| hint.contains("btget create")), "{bytes:?}");
+            assert_eq!(hint(bytes, "film.torrent"), None);
+        }
+        assert_eq!(hint(b"d4:infodee", "film"), None, "that is a torrent, if a bad one");
     }
 
     #[test]

@@ -168,12 +168,19 @@ fn command<A: Args>(name: &'static str) -> Command {
     let is_said = |long: &str| commands.contains(&name) && options.contains(&long);
     let command = A::augment_args(Command::new(name).version(env!("CARGO_PKG_VERSION")));
     command.max_term_width(100).mut_args(|arg| {
+        // Each says itself what it wants instead of one below zero.
+        let is_number =
+            arg.get_value_names().is_some_and(|names| names.iter().any(|name| NUMBERS.contains(&&**name)));
+        let arg = arg.allow_negative_numbers(is_number);
         let Some(variable) = arg.get_long().filter(|long| !is_said(long)).map(variable) else { return arg };
         let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
         let arg = arg.env(variable).hide_env(true);
         if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
     })
 }
+
+/// What values are called that are numbers, or begin with one.
+const NUMBERS: &[&str] = &["DUR", "N", "N[-M]", "N|auto", "R", "RATE", "SIZE"];
 
 fn variable(long: &str) -> String {
     format!("BTGET_{}", long.to_uppercase().replace('-', "_"))
@@ -231,6 +238,21 @@ mod tests {
         assert_eq!(error.code.number(), 2);
         assert!(error.message.contains("--max-peers") && !error.message.contains('\n'), "{error}");
         assert!(parse_main(&[]).unwrap_err().message.contains("no target"));
+    }
+
+    #[test]
+    fn a_number_below_zero_is_told_what_is_wanted_instead() {
+        for (words, wanted) in [
+            (["-u", "-5"], "a rate is"),
+            (["--seed-time", "-1"], "a duration is"),
+            (["--reserve", "-1"], "a size is"),
+            (["--slots", "-2"], "slots are"),
+            (["-j", "-1"], "1..=65535"),
+            (["--until-seeds", "-1"], "1.."),
+        ] {
+            let error = parse_main(&[words[0], words[1], "x"]).unwrap_err();
+            assert!(error.message.contains(wanted), "{words:?}: {error}");
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ mod tests {
         ] {
             assert!(parse_main(&[bad[0], bad[1], "x"]).is_err(), "{bad:?}");
         }
+        let error = parse_main(&["--ratio", "-1", "x"]).unwrap_err();
+        assert!(error.message.contains("a ratio is a number above 0"), "{error}");
         assert_eq!(seeding(&["x", "--stop-when", "all"]).stop_when, StopWhen::All);
     }
 }

@@ -182,6 +182,28 @@ fn a_run_that_is_killed_on_a_full_disk_is_gone_on_with() {
 }
 
 #[test]
+fn space_that_is_to_be_left_free_stays_so_when_others_fill_the_disk_on_the_way() {
+    let setting = Setting::new(Payload::single("leaves-some", 8 << 20, PIECE));
+    let Some(_mount) = Mount::memory(&setting.out(), 12 << 10) else { return };
+    let free = || {
+        let stat = rustix::fs::statvfs(&setting.out()).expect("it is mounted");
+        stat.f_bavail * stat.f_frsize
+    };
+    let seed = setting.seed(Duration::from_millis(1));
+    let mut btget = setting.start(&["--reserve", "1M"]);
+    wait_for("a third", || seed.record().sent.len() > setting.blocks() / 3);
+    let ballast = setting.out().join("ballast");
+    let mut file = File::create(&ballast).expect("a file can be made");
+    while free() > 900 << 10 {
+        file.write_all(&[1; 16 << 10]).expect("there is space");
+    }
+    wait_for("the wait", || btget.stderr().contains("waiting: the disk is full (0 B free, "));
+    assert!(free() > 400 << 10, "{} bytes are left", free());
+    fs::remove_file(ballast).expect("it is there");
+    setting.complete(&mut btget);
+}
+
+#[test]
 fn with_stall_a_full_disk_ends_it() {
     let setting = Setting::new(Payload::single("stalls", 8 << 20, PIECE));
     let Some(_mount) = Mount::memory(&setting.out(), 12 << 10) else { return };

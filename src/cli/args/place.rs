@@ -23,7 +23,8 @@ pub struct Place {
     /// is not known as ours: exit code 13) or overwrite
     #[arg(long, value_name = "HOW", value_enum, default_value_t = ConflictChoice::Keep, hide_possible_values = true)]
     pub on_conflict: ConflictChoice,
-    /// Disk space to leave free; a download that does not fit does not start (exit code 9)
+    /// Disk space to leave free; a download that does not fit does not start (exit code 9), or waits when others take
+    /// the space on the way
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = value::size)]
     pub reserve: u64,
     /// Gives files their final names from the start, instead of NAME.part until they are complete

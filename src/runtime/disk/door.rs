@@ -210,6 +210,11 @@ pub(super) fn free_space_at(path: &Path) -> Option<u64> {
     has_files.then(|| free(&stat))
 }
 
+/// Bytes free for us on the file system of `file`.
+pub(super) fn free_space_of(file: &File) -> io::Result<u64> {
+    Ok(free(&rustix::fs::fstatvfs(file)?))
+}
+
 fn free(stat: &rustix::fs::StatVfs) -> u64 {
     stat.f_bavail.saturating_mul(stat.f_frsize)
 }

@@ -9,10 +9,13 @@ use std::io::{self, IoSlice, IoSliceMut};
 use rustix::io::Errno;
 
 use super::door::fault::Call;
+use super::door::free_space_of;
 use super::storage::{Name, Payload};
+use super::target::Allocate;
 use crate::base::index::FileIndex;
 use crate::base::layout::BLOCK_LENGTH;
-use crate::engine::disk_job::{DiskError, PieceJob};
+use crate::base::size::size;
+use crate::engine::disk_job::{DiskError, DiskErrorKind, PieceJob};
 
 /// Stretches of memory that a system call takes at most (IOV_MAX everywhere).
 const SLICES: usize = 1024;
@@ -54,6 +57,7 @@ impl Payload {
                 continue;
             }
             let open = self.writable(stretch.file)?;
+            self.require_reserve(&open.file, stretch.file, stretch.length)?;
             let (mut offset, end) = (stretch.offset, stretch.offset + stretch.length);
             while offset < end {
                 slices.clear();
@@ -66,6 +70,27 @@ impl Payload {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to write what would take space that is to be left free.
+    fn require_reserve(&self, open: &File, file: FileIndex, bytes: u64) -> Result<(), DiskError> {
+        let target = &self.storage.target;
+        // Files that take all their space at once need no more.
+        if target.reserve == 0 || target.allocate == Allocate::Full {
+            return Ok(());
+        }
+        // Where it can't be told how much is free, the system says when it is full.
+        let Some(free) = free_space_of(open).ok().filter(|free| *free < target.reserve.saturating_add(bytes))
+        else {
+            return Ok(());
+        };
+        let reason =
+            format!("{} are free, and {} are to be left (--reserve)", size(free), size(target.reserve));
+        let error = self.error("write", file, &io::Error::new(io::ErrorKind::StorageFull, reason));
+        Err(DiskError {
+            kind: DiskErrorKind::Full { free: Some(free.saturating_sub(target.reserve)) },
+            ..error
+        })
     }
 
     /// Fills `parts`, one after the other, with the payload from offset `start`.

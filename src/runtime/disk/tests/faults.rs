@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Disk, Sample, TORRENT, target};
+use super::{Disk, Sample, TORRENT, payload, target};
 use crate::base::hash::{InfoHashes, Sha1Hash};
 use crate::base::layout::BLOCK_LENGTH;
 use crate::engine::disk_job::{DiskErrorKind, DiskJob, Existing, Resume, Verdict};
 use crate::runtime::disk::door::fault::{Call, planned::plan};
+use crate::runtime::disk::target::{Allocate, Target};
 use crate::runtime::disk::{Keeping, Storage};
 
 const PIECE: u32 = 4 * BLOCK_LENGTH;
@@ -45,6 +46,21 @@ fn numbers(set: &crate::base::bitfield::Bitfield) -> Vec<u32> {
 
 fn passed() -> Option<Verdict> {
     Some(Verdict::Passed { digests: Vec::new() })
+}
+
+#[test]
+fn space_that_is_to_be_left_free_is_not_written_into_either() {
+    let sample = sample();
+    let dir = tempfile::tempdir().unwrap();
+    let block = vec![7; BLOCK_LENGTH as usize];
+    let write = |allocate| {
+        let target = Target { reserve: 1 << 60, allocate, ..target(dir.path()) };
+        payload(sample.storage(target)).write(0, &[&block])
+    };
+    let error = write(Allocate::Sparse).unwrap_err();
+    assert_eq!(error.kind, DiskErrorKind::Full { free: Some(0) }, "nothing is free for us");
+    assert!(error.message.contains("--reserve"), "{error}");
+    assert_eq!(write(Allocate::Full), Ok(()), "the file has taken its space before");
 }
 
 #[test]

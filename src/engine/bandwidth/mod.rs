@@ -222,7 +222,8 @@ impl Meter {
     fn leave(&mut self, connection: ConnectionId) {
         let Some(member) = self.members.remove(&connection) else { return };
         // What was never paid for is nobody's debt: it was the float, or messages.
-        let left = if member.held > 0 { member.held.saturating_sub(member.float).max(0) } else { member.held };
+        let left =
+            if member.held > 0 { member.held.saturating_sub(member.float).max(0) } else { member.held };
         if member.has_share {
             self.take(member.torrent, left.saturating_neg());
         }

@@ -152,7 +152,9 @@ impl Session {
             }
             Origin::Accepted => {
                 let is_full = self.places_taken() >= self.settings.max_peers;
-                if is_full && !self.make_room(now, Some(address)) || self.connections.is_crowded_from(address.ip()) {
+                if is_full && !self.make_room(now, Some(address))
+                    || self.connections.is_crowded_from(address.ip())
+                {
                     refusal = Some(CloseReason::Full);
                 } else if let Some(overdue) = self.connections.overdue(now) {
                     self.close_early(now, overdue, CloseReason::HandshakeTimeout);

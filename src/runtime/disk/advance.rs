@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::read_buffer::ReadBuffer;
 use super::storage::Payload;
 use crate::base::hash::{PieceHash, Sha1Hash};
 use crate::base::index::{BlockAddress, PieceIndex};
@@ -21,23 +22,20 @@ const STEP_BLOCKS: usize = 16;
 pub(super) const STEP: usize = STEP_BLOCKS * BLOCK_LENGTH as usize;
 
 /// A worker's own memory for what is read back: a step for each lane.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Scratch {
-    bytes: Vec<u8>,
+    buffer: Option<ReadBuffer>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
-        Scratch { bytes: Vec::new() }
+        Scratch::default()
     }
 
     /// A stretch of a step for each lane.
     pub(super) fn lanes(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        if self.bytes.is_empty() {
-            // Comes as pages that cost nothing until they are read into.
-            self.bytes = vec![0; LANES * STEP];
-        }
-        self.bytes.chunks_exact_mut(STEP)
+        let buffer = self.buffer.get_or_insert_with(|| ReadBuffer::new(LANES * STEP));
+        buffer.bytes().chunks_exact_mut(STEP)
     }
 }
 

@@ -43,7 +43,8 @@ pub fn looks_complete(dir: &Path, files: &[FileSpec], map: &FileMap) -> bool {
         let found = door.look(path).ok().flatten();
         found.is_some_and(|found| found.length == length && found.allocated >= length)
     };
-    let mut all = files.iter().zip(&parts).zip(map.files()).filter(|((file, _), span)| !file.skip && !span.is_pad);
+    let mut all =
+        files.iter().zip(&parts).zip(map.files()).filter(|((file, _), span)| !file.skip && !span.is_pad);
     all.all(|((file, part), span)| is_whole(&file.path, span.length) || is_whole(part, span.length))
 }
 

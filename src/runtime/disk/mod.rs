@@ -20,6 +20,7 @@ mod open_files;
 mod prepare;
 mod queue;
 pub(super) mod read_advice;
+pub(super) mod read_buffer;
 pub mod special_file;
 mod storage;
 mod sync_behind;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::door::fault::{Call, Faults};
 use super::door::{Access, Door, Found};
 use super::error::disk_error;
+use super::file_limit::is_too_many_files;
 use super::keep::{Keeping, KeptCell, lock_carrier};
 use super::open_files::{OpenFile, OpenFiles};
 use super::sync_behind::SyncBehind;
@@ -367,17 +368,13 @@ impl Payload {
         let path = self.storage.path(file, name);
         self.open_files.make_room();
         match door.open_file(path, access) {
-            Err(error) if is_out_of_handles(&error) => {
+            Err(error) if is_too_many_files(&error) => {
                 self.open_files.close_all();
                 door.open_file(path, access)
             }
             other => other,
         }
     }
-}
-
-fn is_out_of_handles(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Gives a file that was opened for writing the first time its length, or its space.

@@ -70,7 +70,8 @@ impl Reader {
                     Err(error) if error.kind == DiskErrorKind::Strained => return None,
                     // It is the file that is of no use now, whatever is the matter with the folder.
                     Err(error) if error.operation == OPEN_FOLDER => {
-                        let error = io::Error::other(format!("its folder cannot be opened: {}", error.message));
+                        let error =
+                            io::Error::other(format!("its folder cannot be opened: {}", error.message));
                         self.payload.error("read", slice.file, &error)
                     }
                     Err(error) => error,

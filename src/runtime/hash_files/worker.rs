@@ -13,6 +13,7 @@ use super::{HashError, Payload, Progress, Source};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::{self, Run, RunningHash};
+use crate::runtime::disk::read_buffer::ReadBuffer;
 use crate::runtime::disk::{next_data, sha1_of_zeros};
 
 /// Long pieces that are hashed side by side.
@@ -20,6 +21,8 @@ const LANES: usize = 16;
 /// What is read into before it is hashed, bytes a worker, and of all workers.
 const BUFFER: usize = 2 * 1024 * 1024;
 const BUFFERS: usize = 32 * 1024 * 1024;
+/// What lanes are read in multiples of, bytes.
+const PAGE: usize = 4096;
 /// What is read ahead for each lane at least, bytes.
 pub(super) const AHEAD: u64 = 1024 * 1024;
 /// What is read ahead for each lane on a rotating disk, bytes: reading half of it takes longer than moving the heads
@@ -108,7 +111,7 @@ pub(super) struct Worker<'a> {
     claims: &'a Claims,
     progress: &'a Progress,
     files: Files<'a>,
-    buffer: Vec<u8>,
+    buffer: ReadBuffer,
     digests: Vec<(PieceIndex, Sha1Hash)>,
 }
 
@@ -122,7 +125,7 @@ enum Look {
 impl<'a> Worker<'a> {
     pub(super) fn new(payload: &'a Payload, claims: &'a Claims, progress: &'a Progress) -> Worker<'a> {
         let files = Files::new(payload, claims.open_files);
-        let buffer = vec![0; claims.buffer];
+        let buffer = ReadBuffer::new(claims.buffer);
         Worker { payload, claims, progress, files, buffer, digests: Vec::new() }
     }
 
@@ -158,17 +161,18 @@ impl<'a> Worker<'a> {
             }
         }
         drop(reading);
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut taken = std::mem::take(&mut self.buffer);
+        let buffer = taken.bytes();
         let per_buffer = buffer.len() / layout.piece_length() as usize;
         let result = if per_buffer >= LANES {
             let runs = wanted.chunk_by(|before, after| before.0 + 1 == after.0);
             let mut batches = runs.flat_map(|run| run.chunks(per_buffer));
-            batches.try_for_each(|batch| self.hash_together(batch, &mut buffer))
+            batches.try_for_each(|batch| self.hash_together(batch, buffer))
         } else {
             let mut batches = wanted.chunks(LANES);
-            batches.try_for_each(|batch| self.hash_in_steps(batch, &mut buffer))
+            batches.try_for_each(|batch| self.hash_in_steps(batch, buffer))
         };
-        self.buffer = buffer;
+        self.buffer = taken;
         result
     }
 
@@ -242,7 +246,7 @@ impl<'a> Worker<'a> {
         let reading = self.claims.reading();
         lanes.iter_mut().try_for_each(|lane| self.files.advise(lane))?;
         drop(reading);
-        let step = buffer.len() / lanes.len().max(1);
+        let step = buffer.len() / lanes.len().max(1) / PAGE * PAGE;
         while lanes.iter().any(|lane| lane.next < lane.end) {
             let mut ready: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
             let (mut read, mut missing) = (0, 0);

@@ -52,7 +52,10 @@ pub async fn download(
         code = interrupts.stop() => return Ok(code),
     };
     if !settings.seeding.is_wanted() {
-        let idle = [(settings.seeding.super_seed, "--super"), (settings.seeding.stop_when == StopWhen::All, "--stop-when")];
+        let idle = [
+            (settings.seeding.super_seed, "--super"),
+            (settings.seeding.stop_when == StopWhen::All, "--stop-when"),
+        ];
         for (_, flag) in idle.iter().filter(|(is_given, _)| *is_given) {
             screen.warn(&format!("{flag} does nothing without --seed or a goal for it, such as --ratio"));
         }
@@ -222,7 +225,10 @@ impl Run {
 
     /// Says once that some wait, if they are to be seeded: until their turn comes nobody can take them.
     fn say_waiting(&mut self, waiting: usize) {
-        if waiting > 0 && self.settings.seeding.is_wanted() && !std::mem::replace(&mut self.has_said_waiting, true) {
+        if waiting > 0
+            && self.settings.seeding.is_wanted()
+            && !std::mem::replace(&mut self.has_said_waiting, true)
+        {
             let (waiting, active) = (format::count(waiting, "target"), self.settings.active);
             self.screen.say(&format!("{waiting} not begun yet, as {active} at a time are (-j)"));
         }

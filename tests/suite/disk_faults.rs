@@ -186,7 +186,7 @@ fn space_that_is_to_be_left_free_stays_so_when_others_fill_the_disk_on_the_way()
     let setting = Setting::new(Payload::single("leaves-some", 8 << 20, PIECE));
     let Some(_mount) = Mount::memory(&setting.out(), 12 << 10) else { return };
     let free = || {
-        let stat = rustix::fs::statvfs(&setting.out()).expect("it is mounted");
+        let stat = rustix::fs::statvfs(setting.out()).expect("it is mounted");
         stat.f_bavail * stat.f_frsize
     };
     let seed = setting.seed(Duration::from_millis(1));

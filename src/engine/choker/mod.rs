@@ -309,7 +309,7 @@ impl Choker {
 
     fn set_next(&mut self, now: Instant, peers: &[Standing], served: &Served) {
         let left = || peers.iter().filter(|peer| peer.may_have_slot() && !served.has(peer.connection));
-        if self.seats() == 0 || left().next().is_none() {
+        if self.slots.count() == 0 || left().next().is_none() {
             self.next = None;
             return;
         }

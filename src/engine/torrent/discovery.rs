@@ -129,7 +129,7 @@ impl Active {
             return;
         }
         if self.peers.len() >= ctx.settings.max_peers_torrent {
-            self.make_room(ctx);
+            self.make_room(ctx, None);
         } else if ctx.room.connections == 0 {
             ctx.wishes.room = true;
         }

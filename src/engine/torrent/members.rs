@@ -39,7 +39,7 @@ impl Active {
         if self.peer_list.is_banned(address) {
             return Err(CloseReason::Banned);
         }
-        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx, address) {
+        if self.peers.len() >= ctx.settings.max_peers_torrent && !self.make_room(ctx, Some(address)) {
             return Err(CloseReason::Full);
         }
         self.settle_duplicate(ctx, address, origin, handshake)?;
@@ -291,7 +291,12 @@ impl Active {
     }
 
     /// Closes a member and forgets it.
-    pub(super) fn leave(&mut self, ctx: &mut Context<'_>, connection: ConnectionId, reason: CloseReason) {
+    pub(in crate::engine) fn leave(
+        &mut self,
+        ctx: &mut Context<'_>,
+        connection: ConnectionId,
+        reason: CloseReason,
+    ) {
         if self.peers.contains_key(&connection) {
             ctx.close(connection, reason);
             self.on_closed(ctx, connection, reason.to_string());

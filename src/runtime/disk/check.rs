@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::advance::{LANES, STEP, Scratch, is_right};
-use super::read_advice::read_ahead;
+use super::read_advice::{expect_any_reading, expect_one_reading, read_ahead};
 use super::storage::{Payload, next_data};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::PieceIndex;
@@ -66,6 +66,12 @@ impl Check {
                 self.right.extend(right);
             }
         }
+        let layout = &payload.storage.layout;
+        if let Some(last) = end.checked_sub(1).filter(|last| *last >= self.pieces.start) {
+            let range = layout.piece_range(PieceIndex(self.pieces.start)).start;
+            let range = range..layout.piece_range(PieceIndex(last)).end;
+            expect_others(payload, range);
+        }
         // Pieces of holes were judged before those that were read beside them.
         self.right.sort_unstable();
         Ok(Some(std::mem::take(&mut self.right)))
@@ -75,6 +81,8 @@ impl Check {
     fn start_lanes(&mut self, payload: &Payload, end: u32, bytes: u64) -> Result<u64, DiskError> {
         let count =
             (WINDOW / u64::from(payload.storage.layout.piece_length())).clamp(1, LANES as u64) as usize;
+        // To find holes, too, the disk is read.
+        let _reading = payload.reading();
         let mut left = bytes;
         while self.next < end && left > 0 && self.lanes.len() < count {
             let lane = self.lane(payload, PieceIndex(self.next))?;
@@ -124,17 +132,29 @@ struct Lane {
 /// which a rotating disk would move to and fro.
 fn announce_reads(payload: &Payload, range: Range<u64>) -> Result<(), DiskError> {
     for slice in payload.storage.file_map.slices(range).filter(|slice| !slice.is_pad) {
-        if let Some(open) = payload.readable(slice.file)? {
+        if let Some(open) = payload.readable(slice.file)?.filter(|open| !open.is_memory) {
+            expect_one_reading(&open.file);
             read_ahead(&open.file, slice.offset, slice.length);
         }
     }
     Ok(())
 }
 
+/// What was checked may be sent to many from now on, through the same handles.
+fn expect_others(payload: &Payload, range: Range<u64>) {
+    for slice in payload.storage.file_map.slices(range).filter(|slice| !slice.is_pad) {
+        let open = payload.open_files.find((payload.torrent, slice.file), false);
+        if let Some(open) = open.filter(|open| !open.is_memory) {
+            expect_any_reading(&open.file);
+        }
+    }
+}
+
 /// Reads and hashes a step of each lane, side by side. Returns how many bytes that was.
 fn hash_step(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Result<u64, DiskError> {
     let mut read: Vec<(&mut RunningHash, [&[u8]; 1])> = Vec::with_capacity(lanes.len());
     let mut bytes = 0;
+    let reading = payload.reading();
     for (lane, scratch) in lanes.iter_mut().zip(scratch.lanes()) {
         let length = (lane.end - lane.next).min(STEP as u64) as usize;
         if length == 0 {
@@ -148,6 +168,7 @@ fn hash_step(payload: &Payload, lanes: &mut [Lane], scratch: &mut Scratch) -> Re
             (lane.is_there, lane.next) = (false, lane.end);
         }
     }
+    drop(reading);
     let mut runs: Vec<Run<'_>> = read.iter_mut().map(|(hash, bytes)| Run { hash, bytes }).collect();
     hashing::advance(&mut runs);
     Ok(bytes)

@@ -53,6 +53,7 @@ impl Payload {
             storage: self.storage.at_place(place),
             open_files: self.open_files.clone(),
             sync_behind: self.sync_behind.clone(),
+            heads: self.heads.clone(),
         }
     }
 

@@ -16,6 +16,7 @@ pub(super) mod file_system;
 mod find_data;
 mod finish;
 mod keep;
+pub(super) mod medium;
 mod open_files;
 mod prepare;
 mod queue;

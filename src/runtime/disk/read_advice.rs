@@ -25,8 +25,27 @@ pub(crate) fn expect_sequence(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
 }
 
+/// Tells the system that `file` is read once: that it was is no reason to keep it in memory rather than what other
+/// programs use. What is in memory already stays. Linux heeds it from 6.3 on.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn expect_one_reading(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::NoReuse);
+}
+
+/// Takes back [`expect_one_reading`].
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn expect_any_reading(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Normal);
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn read_ahead(_: &File, _: u64, _: u64) {}
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn expect_sequence(_: &File) {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn expect_one_reading(_: &File) {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn expect_any_reading(_: &File) {}

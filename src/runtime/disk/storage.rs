@@ -17,6 +17,7 @@ use super::door::{Access, Door, Found};
 use super::error::disk_error;
 use super::file_limit::is_too_many_files;
 use super::keep::{Keeping, KeptCell, lock_carrier};
+use super::medium::{Heads, Medium};
 use super::open_files::{OpenFile, OpenFiles};
 use super::sync_behind::SyncBehind;
 use super::target::{Allocate, FileSpec, Target, part_paths};
@@ -42,6 +43,8 @@ pub struct Storage {
     pub(super) keeping: Keeping,
     pub(super) kept: KeptCell,
     pub(super) faults: Faults,
+    /// What the download folder lies on, once it matters.
+    medium: OnceLock<Medium>,
     /// The number behind the name at the top; 0 for none.
     pub(super) place: u32,
     part_paths: Vec<PathBuf>,
@@ -114,6 +117,7 @@ impl Storage {
             keeping,
             kept,
             faults,
+            medium: OnceLock::new(),
             place: 0,
             part_paths,
             names,
@@ -282,9 +286,22 @@ pub(super) struct Payload {
     pub(super) storage: Storage,
     pub(super) open_files: Arc<OpenFiles>,
     pub(super) sync_behind: SyncBehind,
+    /// Of all torrents: they may well share a disk.
+    pub(super) heads: Arc<Heads>,
 }
 
 impl Payload {
+    /// To be held while much is read.
+    pub(super) fn reading(&self) -> Option<MutexGuard<'_, ()>> {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = &self.storage.target.dir;
+        let medium = self
+            .storage
+            .medium
+            .get_or_init(|| dir.metadata().map_or(Medium::Flash, |metadata| Medium::of(dir, metadata.dev())));
+        self.heads.reading(*medium == Medium::Rotating)
+    }
+
     /// A handle to read from; `None` when there is no such file.
     pub(super) fn readable(&self, file: FileIndex) -> Result<Option<Arc<OpenFile>>, DiskError> {
         let key = (self.torrent, file);

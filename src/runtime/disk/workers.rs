@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::advance::{Lane, Scratch, finish, hash};
 use super::check::Check;
+use super::medium::Heads;
 use super::open_files::{Key, OpenFiles};
 use super::queue::{Next, Pieces, Queue, Turn, Work};
 use super::storage::{Payload, Storage};
@@ -40,6 +41,7 @@ struct Shared {
     torrents: RwLock<HashMap<TorrentId, Arc<Payload>>>,
     open_files: Arc<OpenFiles>,
     sync_behind: SyncBehind,
+    heads: Arc<Heads>,
     on_finished: Box<dyn Fn(DiskResult) + Send + Sync>,
 }
 
@@ -58,6 +60,7 @@ impl DiskPool {
             torrents: RwLock::default(),
             open_files: Arc::new(OpenFiles::new(max_open_files)),
             sync_behind: SyncBehind::start()?,
+            heads: Arc::default(),
             on_finished: Box::new(on_finished),
         });
         let (alive, ended) = channel();
@@ -81,7 +84,8 @@ impl DiskPool {
     /// Makes a torrent's files known; comes before its first job. They are forgotten when it is closed.
     pub fn add_torrent(&self, torrent: TorrentId, storage: Storage) {
         let (open_files, sync_behind) = (self.shared.open_files.clone(), self.shared.sync_behind.clone());
-        let payload = Payload { torrent, storage, open_files, sync_behind };
+        let heads = self.shared.heads.clone();
+        let payload = Payload { torrent, storage, open_files, sync_behind, heads };
         self.shared.torrents_mut().insert(torrent, Arc::new(payload));
     }
 

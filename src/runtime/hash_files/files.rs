@@ -9,13 +9,13 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use super::medium::Medium;
 use super::worker::AHEAD;
 use super::{HashError, Payload, Source, Strictness};
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::RunningHash;
 use crate::runtime::disk::door::reading::{ReadingDoor, found};
-use crate::runtime::disk::read_advice::{expect_sequence, read_ahead};
+use crate::runtime::disk::medium::Medium;
+use crate::runtime::disk::read_advice::{expect_one_reading, expect_sequence, read_ahead};
 use crate::runtime::disk::{is_too_many_files, next_data};
 
 /// Stretches that are worth reading ahead, bytes.
@@ -146,8 +146,11 @@ impl<'a> Files<'a> {
         };
         self.payload.require_unchanged(index, &now)?;
         let medium = self.payload.media.medium(now.identity.0);
-        if medium != Medium::Memory && seen.length > AHEAD {
-            expect_sequence(&file);
+        if medium != Medium::Memory {
+            expect_one_reading(&file);
+            if seen.length > AHEAD {
+                expect_sequence(&file);
+            }
         }
         let is_sparse = now.allocated < now.length;
         self.open.push(Open { index, file, is_sparse });

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{MutexGuard, OnceLock};
 
 use super::files::{Files, Lane};
 use super::{HashError, Payload, Progress, Source};
 use crate::base::hash::Sha1Hash;
 use crate::base::index::{FileIndex, PieceIndex};
 use crate::hashing::{self, Run, RunningHash};
+use crate::runtime::disk::medium::Heads;
 use crate::runtime::disk::read_buffer::ReadBuffer;
 use crate::runtime::disk::{next_data, sha1_of_zeros};
 
@@ -53,8 +54,8 @@ pub(super) struct Claims {
     /// Files that each worker may have open.
     open_files: usize,
     zeros: OnceLock<Sha1Hash>,
-    /// Held while a rotating disk is read: two readers would send its heads to and fro.
-    heads: Option<Mutex<()>>,
+    is_rotating: bool,
+    heads: Heads,
 }
 
 impl Claims {
@@ -63,14 +64,14 @@ impl Claims {
         let buffer = (BUFFERS / threads).min(BUFFER);
         let is_rotating = payload.media.has_rotating();
         let ahead = if is_rotating { ROTATING_AHEAD } else { AHEAD };
-        let heads = is_rotating.then(|| Mutex::new(()));
         let batch = (buffer as u64 / length / LANES as u64).max(1) as u32 * LANES as u32;
         let order = Order::new(payload.layout.piece_count(), threads as u32, batch);
-        Claims { order, buffer, ahead, open_files, zeros: OnceLock::new(), heads }
+        let (zeros, heads) = (OnceLock::new(), Heads::default());
+        Claims { order, buffer, ahead, open_files, zeros, is_rotating, heads }
     }
 
     fn reading(&self) -> Option<MutexGuard<'_, ()>> {
-        self.heads.as_ref().map(|heads| heads.lock().unwrap_or_else(PoisonError::into_inner))
+        self.heads.reading(self.is_rotating)
     }
 
     /// Nothing more is handed out.

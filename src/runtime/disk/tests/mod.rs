@@ -112,7 +112,7 @@ pub(super) fn target(dir: &Path) -> Target {
 /// A storage in use, without a pool.
 pub(super) fn payload(storage: Storage) -> Arc<Payload> {
     let (sync_behind, open_files) = (SyncBehind::start().unwrap(), Arc::new(OpenFiles::new(4)));
-    Arc::new(Payload { torrent: TORRENT, storage, open_files, sync_behind })
+    Arc::new(Payload { torrent: TORRENT, storage, open_files, sync_behind, heads: Arc::default() })
 }
 
 /// A pool whose jobs are waited for.

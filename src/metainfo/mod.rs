@@ -13,6 +13,7 @@ mod error;
 mod file_tree;
 mod info_dict;
 mod magnet;
+mod makers_names;
 pub mod merkle;
 mod piece_layers;
 pub mod safe_path;
@@ -21,6 +22,7 @@ pub use announce_list::usable_url;
 pub use error::MetainfoError;
 pub use info_dict::Attributes;
 pub use magnet::magnet_link;
+pub use makers_names::MakersNames;
 pub use piece_layers::PieceLayers;
 
 use crate::base::bencode::{self, Limits, Value};
@@ -71,6 +73,8 @@ pub struct Metainfo {
     pub creation_date: Option<i64>,
     /// A mark of private trackers that changes the info-hash.
     pub source: Option<String>,
+    /// What its maker called the files, where that is not what we call them.
+    pub makers_names: Option<MakersNames>,
 }
 
 /// One file of a torrent.
@@ -157,6 +161,7 @@ impl Metainfo {
         };
         let name = clean_element(raw_name).unwrap_or_else(|| hash_name(&info_hashes));
         let files = safe_files(&raw_files, has_folder, &name)?;
+        let makers_names = MakersNames::of(raw_name, &raw_files, &name, has_folder, &files);
         let outer_text = |keys: &[&str]| root.and_then(|root| text(root, keys));
         Ok(Metainfo {
             info_hashes,
@@ -177,6 +182,7 @@ impl Metainfo {
             created_by: outer_text(&["created by.utf-8", "created by"]),
             creation_date: root.and_then(|root| root.get("creation date")?.as_int()),
             source: text(info, &["source"]),
+            makers_names,
         })
     }
 }

@@ -35,7 +35,7 @@ use crate::engine::order::{Order, TorrentId, TorrentSpec};
 use crate::engine::session::Session;
 use crate::engine::settings::{Limits, Settings};
 use crate::engine::snapshot::{Detail, SessionSnapshot, TorrentSnapshot};
-use crate::metainfo::Metainfo;
+use crate::metainfo::{File, Metainfo};
 
 #[cfg(test)]
 mod tests;
@@ -107,18 +107,18 @@ pub struct NewTorrent {
 impl NewTorrent {
     /// Whether all of its files are where they go, or in the folder `other`, as far as names and lengths tell.
     pub fn looks_complete(&self, other: Option<&Path>) -> bool {
-        let files = file_specs(&self.metainfo, self.output.as_deref());
+        let files = |dir: &Path| file_specs(&self.metainfo, dir, self.output.as_deref());
         let mut folders = std::iter::once(self.target.dir.as_path()).chain(other);
-        folders.any(|dir| disk::looks_complete(dir, &files, &self.metainfo.file_map))
+        folders.any(|dir| disk::looks_complete(dir, &files(dir), &self.metainfo.file_map))
     }
 
     /// If none of its data is where its files go, but some is in the folder `other`, they go there. Names are not
     /// enough in a folder that nobody chose: a piece has to be right. And what is not right there stays.
     pub fn look_in(&mut self, other: &Path) -> bool {
-        let files = file_specs(&self.metainfo, self.output.as_deref());
+        let files = |dir: &Path| file_specs(&self.metainfo, dir, self.output.as_deref());
         let Metainfo { file_map, layout, piece_hashes, .. } = &*self.metainfo;
-        let is_there = !disk::has_data(&self.target.dir, &files)
-            && disk::has_right_piece(other, &files, file_map, layout, piece_hashes);
+        let is_there = !disk::has_data(&self.target.dir, &files(&self.target.dir))
+            && disk::has_right_piece(other, &files(other), file_map, layout, piece_hashes);
         if is_there {
             other.clone_into(&mut self.target.dir);
             if self.target.on_conflict != OnConflict::Fail {
@@ -228,7 +228,7 @@ impl Client {
         let metainfo = &torrent.metainfo;
         let layout = Arc::new(metainfo.layout.clone());
         let file_map = Arc::new(metainfo.file_map.clone());
-        let files = file_specs(metainfo, torrent.output.as_deref());
+        let files = file_specs(metainfo, &torrent.target.dir, torrent.output.as_deref());
         let hashes = metainfo.piece_hashes.clone();
         let notices = self.told.clone();
         let keeping = Keeping {
@@ -407,15 +407,26 @@ fn listen(settings: &ClientSettings, rng: &mut Rng) -> Result<(u16, Vec<TcpListe
     Err(ClientError::Listen { ports, error: failure })
 }
 
-fn file_specs(metainfo: &Metainfo, output: Option<&Path>) -> Vec<FileSpec> {
-    let spec = |file| {
-        let path = PathBuf::from(metainfo.path_of(file));
-        let path = match output {
-            Some(output) if metainfo.has_folder => output.join(&file.path),
-            Some(output) => output.to_owned(),
-            None => path,
-        };
-        FileSpec { path, executable: file.attributes.executable, skip: file.attributes.symlink }
+/// Where the files go in `dir`, or are already.
+fn file_specs(metainfo: &Metainfo, dir: &Path, output: Option<&Path>) -> Vec<FileSpec> {
+    let path = |file: &File| match output {
+        Some(output) if metainfo.has_folder => output.join(&file.path),
+        Some(output) => output.to_owned(),
+        None => PathBuf::from(metainfo.path_of(file)),
     };
-    metainfo.files.iter().map(spec).collect()
+    let safe: Vec<PathBuf> = metainfo.files.iter().map(path).collect();
+    let makers = metainfo.makers_names.as_ref().and_then(|names| {
+        let makers = match output {
+            Some(output) if metainfo.has_folder => names.paths().map(|path| output.join(path)).collect(),
+            Some(_) => return None,
+            None => names.paths_with_folder().map(PathBuf::from).collect(),
+        };
+        disk::names_on_disk(dir, &safe, makers)
+    });
+    let files = metainfo.files.iter().zip(makers.unwrap_or(safe));
+    let spec = |(file, path): (&File, PathBuf)| {
+        let attributes = file.attributes;
+        FileSpec { path, executable: attributes.executable, skip: attributes.symlink }
+    };
+    files.map(spec).collect()
 }

@@ -320,6 +320,24 @@ fn who_only_seeds_and_lacks_something_says_what_and_touches_nothing() {
 }
 
 #[test]
+fn data_under_names_that_we_would_change_is_found_and_left_as_it_is() {
+    let setting = Setting::new(Payload::tree(
+        "tree",
+        &[("back\\slash", 70_000), ("esc\x1b[2J", 5), ("plain", 9)],
+        16 << 10,
+    ));
+    let before = look(&setting.data());
+    let seed = ["--seed-only", "--seed-time", "1s", "-d", "data", "torrents/tree.torrent"];
+    let output = run(setting.work.path(), &seed);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(look(&setting.data()), before);
+    // Beside a file that bears the name which another gets from us, only what is right counts.
+    fs::rename(setting.data().join("tree/back\\slash"), setting.data().join("tree/back_slash")).unwrap();
+    let output = run(setting.work.path(), &seed);
+    assert_eq!(output.status.code(), Some(0), "some under their own names: {}", text(&output.stderr));
+}
+
+#[test]
 fn each_goal_ends_a_seed_well_and_is_named() {
     let setting = Setting::new(Payload::single("goal", 200_000, 16_384));
     let mut timed = Seed::start(&setting.torrent, &setting.data(), &["--seed-time", "1"]);

@@ -27,6 +27,7 @@ use crate::cli::output::escape::{escape, escape_bytes, escape_sentence};
 use crate::cli::output::json_text::to_json;
 use crate::cli::torrent_file;
 use crate::metainfo::Metainfo;
+use crate::runtime::disk::names_on_disk;
 use crate::runtime::hash_files::locate::{Located, Place};
 use crate::runtime::hash_files::{Hashed, Payload, Source, Strictness};
 
@@ -90,17 +91,26 @@ fn run(args: &VerifyArgs, env: &mut Env, screen: &Screen) -> Result<ExitCode, Cl
 
 /// Where the files may be, in the order of preference. What the person names must be there, and may be a link.
 fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Result<Vec<Place>, CliError> {
-    let below = |dir: PathBuf, path_of: &dyn Fn(&crate::metainfo::File) -> PathBuf| {
-        let paths = metainfo.files.iter().map(|file| file.is_written().then(|| path_of(file)));
-        Place { dir, paths: paths.collect() }
+    let below = |dir: PathBuf, safe: Vec<PathBuf>, makers: Option<Vec<PathBuf>>| {
+        let makers = makers.and_then(|makers| names_on_disk(&dir, &safe, makers));
+        let paths = metainfo.files.iter().zip(makers.unwrap_or(safe));
+        Place { dir, paths: paths.map(|(file, path)| file.is_written().then_some(path)).collect() }
     };
-    let downloads = |dir: PathBuf| below(dir, &|file| metainfo.path_of(file).into());
+    let makers = metainfo.makers_names.as_ref();
+    let downloads = |dir: PathBuf| {
+        let safe = metainfo.files.iter().map(|file| metainfo.path_of(file).into()).collect();
+        below(dir, safe, makers.map(|names| names.paths_with_folder().map(PathBuf::from).collect()))
+    };
+    let inside = |dir: PathBuf| {
+        let safe = metainfo.files.iter().map(|file| file.path.clone().into()).collect();
+        below(dir, safe, makers.map(|names| names.paths().map(PathBuf::from).collect()))
+    };
     let Some(path) = args.path.as_ref().map(|path| dir.join(path)) else {
         let own = dir.join(&args.file).parent().map(Path::to_owned);
         return Ok([Some(dir.to_owned()), own].into_iter().flatten().map(downloads).collect());
     };
     if path.is_dir() {
-        let own = metainfo.has_folder.then(|| below(path.clone(), &|file| file.path.clone().into()));
+        let own = metainfo.has_folder.then(|| inside(path.clone()));
         return Ok([Some(downloads(path)), own].into_iter().flatten().collect());
     }
     let path = match path.canonicalize() {
@@ -124,7 +134,7 @@ fn places(metainfo: &Metainfo, args: &VerifyArgs, dir: &Path) -> Result<Vec<Plac
             format!("name the folder {}, or the one that it was downloaded into", escape(&metainfo.name));
         return Err(CliError::new(ExitCode::Io, error).with_hint(hint));
     }
-    Ok(vec![below(folder, &|_| name.clone())])
+    Ok(vec![below(folder, vec![name; metainfo.files.len()], None)])
 }
 
 /// The place where most bytes are in files of the right length, or else in any; of equals the first.

@@ -1,7 +1,7 @@
 //! Whether a torrent's data is in a folder: by the names alone, or as sure as reading a few pieces makes it. What the
 //! rest is worth a check tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -46,6 +46,24 @@ pub fn looks_complete(dir: &Path, files: &[FileSpec], map: &FileMap) -> bool {
     let mut all =
         files.iter().zip(&parts).zip(map.files()).filter(|((file, _), span)| !file.skip && !span.is_pad);
     all.all(|((file, part), span)| is_whole(&file.path, span.length) || is_whole(part, span.length))
+}
+
+/// What the files in `dir` are called when some go by `makers` names of theirs: those that are there, and of the others
+/// the `safe` names. `None` when it is the safe names for all.
+pub fn names_on_disk(dir: &Path, safe: &[PathBuf], makers: Vec<PathBuf>) -> Option<Vec<PathBuf>> {
+    let door = Door::open(dir, false).ok()?;
+    let is_there = |path: &Path| matches!(door.look(path), Ok(Some(_)));
+    let known: BTreeSet<&Path> = safe.iter().map(PathBuf::as_path).collect();
+    // A name that is safe as well may be another file's that we downloaded.
+    if !makers.iter().any(|path| !known.contains(path.as_path()) && is_there(path)) {
+        return None;
+    }
+    let names = safe.iter().zip(makers);
+    let names = names.map(|(safe, makers)| if is_there(&makers) { makers } else { safe.clone() });
+    let names: Vec<PathBuf> = names.collect();
+    // Padding has no names of its own; all others stay different.
+    let different: BTreeSet<&Path> = names.iter().map(PathBuf::as_path).collect();
+    (different.len() == known.len()).then_some(names)
 }
 
 /// Whether one of a few pieces that have data in `dir` is right. Names say little about a folder that nobody chose:
@@ -205,6 +223,26 @@ mod tests {
         assert!(!looks());
         fs::File::options().write(true).open(&path).unwrap().set_len(3_000_000).unwrap();
         assert!(!looks(), "it is nearly all hole");
+    }
+
+    #[test]
+    fn files_go_by_their_makers_names_only_where_those_are_there_and_no_two_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = |paths: [&str; 3]| paths.map(PathBuf::from).to_vec();
+        let (safe, makers) = (paths(["a_b", "a_b.1", "c"]), paths(["a\\b", "a_b", "c"]));
+        let found = || names_on_disk(dir.path(), &safe, makers.clone());
+        assert_eq!(names_on_disk(&dir.path().join("nowhere"), &safe, makers.clone()), None);
+        fs::write(dir.path().join("a_b"), "x").unwrap();
+        assert_eq!(found(), None, "that name is the first one's as well");
+        fs::write(dir.path().join("a\\b"), "x").unwrap();
+        assert_eq!(found(), Some(paths(["a\\b", "a_b", "c"])));
+        fs::remove_file(dir.path().join("a_b")).unwrap();
+        assert_eq!(found(), Some(paths(["a\\b", "a_b.1", "c"])));
+        // The first file is missing, and would get the name of the second.
+        let (safe, makers) = (paths(["x_y", "x_y.1", "z_"]), paths(["x\\y", "x_y", "z\\"]));
+        fs::write(dir.path().join("x_y"), "x").unwrap();
+        fs::write(dir.path().join("z\\"), "x").unwrap();
+        assert_eq!(names_on_disk(dir.path(), &safe, makers), None);
     }
 
     /// Files of 3 MB, 60 kB of padding, and 1 MB, in 62 pieces.

@@ -37,7 +37,7 @@ mod tests;
 
 pub(super) use check::sha1_of_zeros;
 pub use file_limit::{is_too_many_files, raise_file_limit};
-pub use find_data::{has_data, has_right_piece, looks_complete};
+pub use find_data::{has_data, has_right_piece, looks_complete, names_on_disk};
 pub use keep::{Keeping, SyncPolicy};
 pub use storage::Storage;
 pub(super) use storage::next_data;

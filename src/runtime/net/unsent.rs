@@ -12,9 +12,9 @@ const AHEAD: Duration = Duration::from_millis(10);
 const WINDOW: Duration = Duration::from_millis(20);
 /// The bound for slow connections, bytes: two blocks, so that there is one while we bring the next.
 const LEAST: u32 = 32 * 1024;
-/// The greatest bound, bytes. Systems hold little more than that by themselves, and whoever takes so much is slower
-/// with any.
-const MOST: u32 = 2 * 1024 * 1024;
+/// The greatest bound, bytes. Whoever takes more in that time, a gigabit a second and up, is slower with any, and has
+/// soon taken what systems hold by themselves, a few MiB.
+const MOST: u32 = 1024 * 1024;
 /// What the system takes for no bound.
 const NONE: u32 = u32::MAX;
 

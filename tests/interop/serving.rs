@@ -198,3 +198,13 @@ fn transmission_and_btget_complete_each_other() {
         clients::transmission(&program, folder, &namespace, &[port])
     });
 }
+
+#[test]
+fn libtorrent_and_btget_complete_each_other() {
+    let Some(python) = find_libtorrent() else { return };
+    let address = loopback();
+    assert_halves_become_whole("libtorrent", address, |folder| {
+        let torrents = [(&*folder.torrents()[0], &*folder.data())];
+        vec![clients::libtorrent(&python, &folder.client(), address, &[], &torrents)]
+    });
+}

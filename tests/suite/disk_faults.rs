@@ -199,6 +199,7 @@ fn space_that_is_to_be_left_free_stays_so_when_others_fill_the_disk_on_the_way()
     }
     wait_for("the wait", || btget.stderr().contains("waiting: the disk is full (0 B free, "));
     assert!(free() > 400 << 10, "{} bytes are left", free());
+    drop(file);
     fs::remove_file(ballast).expect("it is there");
     setting.complete(&mut btget);
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use btget::base::bitfield::Bitfield;
 use btget::base::block_data::BlockData;
 use btget::base::index::{BlockRequest, PieceIndex};
 use btget::base::peer_id::PeerId;
@@ -10,7 +11,7 @@ use btget::base::rate::ByteRate;
 use btget::base::time::Duration;
 use btget::engine::input::ConnectionId;
 use btget::engine::notice::Notice;
-use btget::engine::settings::{Settings, Slots};
+use btget::engine::settings::{Limits, Settings, Slots};
 use btget::engine::snapshot::Detail;
 use btget::sim::host::Line;
 use btget::sim::liar::Lie;
@@ -350,6 +351,51 @@ fn twenty_that_ask_for_everything_and_read_nothing_have_one_turn_each_and_then_h
         let patience = if head_start < 80 { 80 } else { 10 };
         assert!(waited <= Duration::from_secs(patience), "seed {seed}: {waited:?}");
     }
+}
+
+#[test]
+fn as_many_of_them_as_there_are_places_keep_nobody_waiting_for_long() {
+    let mut swarm = build(&Scenario::new(1).files(&[256 << 20], 1 << 20).seeds(1).leechers(1));
+    let (whom, newcomer) = (swarm.world.address(swarm.seeds[0]), swarm.leechers[0]);
+    swarm.world.stop_in(newcomer, Duration::ZERO, btget::sim::world::Departure::Off);
+    for number in 0..79 {
+        let host =
+            swarm.world.add_scripted(Line::default(), Box::new(NonReader { whom, number, connection: None }));
+        swarm.world.start_in(host, Duration::from_secs(1));
+    }
+    swarm.world.run_for(Duration::from_secs(5));
+    swarm.world.start_in(newcomer, Duration::ZERO);
+    let came = swarm.world.now();
+    let has_piece = |world: &World| world.disk(newcomer).is_some_and(|disk| disk.right().count() > 0);
+    assert!(swarm.world.run_until(10 * MINUTE, has_piece));
+    let waited = swarm.world.now().since(came);
+    println!("first piece after {:.1} s", waited.as_secs_f64());
+    assert!(waited <= MINUTE, "{waited:?}");
+}
+
+#[test]
+fn whoever_asks_and_takes_nothing_is_closed_after_minutes_but_not_for_a_limit_of_ours() {
+    let scenario = Scenario::new(1).files(&[256 << 20], 1 << 20).seeds(1);
+    let mut swarm = build(&scenario);
+    let seed = swarm.seeds[0];
+    let reader = NonReader { whom: swarm.world.address(seed), number: 0, connection: None };
+    let host = swarm.world.add_scripted(Line::default(), Box::new(reader));
+    swarm.world.start_in(host, Duration::ZERO);
+    let is_closed = |world: &World| {
+        let is_it = |notice: &Notice| matches!(notice, Notice::PeerClosed { reason, .. } if reason.contains("takes nothing"));
+        world.notices(seed).iter().any(|(_, notice)| is_it(notice))
+    };
+    swarm.world.run_for(2 * MINUTE);
+    assert!(!is_closed(&swarm.world));
+    assert!(swarm.world.run_until(4 * MINUTE, is_closed));
+
+    // A block takes more than five minutes.
+    let limits = Limits { down: None, up: Some(ByteRate(50)) };
+    let pieces = swarm.world.content().layout().piece_count();
+    let none = Bitfield::empty(pieces);
+    let mut swarm = build(&scenario.settings(Settings { limits, ..Settings::default() }).free_rider(none));
+    swarm.world.run_for(20 * MINUTE);
+    assert!(!is_closed(&swarm.world));
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod serving;
 mod setting;
 mod signals;
 mod stall_reasons;
+mod strangers;
 mod super_seeding;
 mod swarm;
 mod verify;

@@ -243,7 +243,13 @@ fn a_torrent_keeps_limits_of_its_own_and_others_do_not_feel_them() {
     let limits = Limits { up: Some(ByteRate(rate)), down: None };
     bench.add(0, TorrentSpec { limits, ..contents[0].spec(Vec::new()) });
     bench.add(1, contents[1].spec(Vec::new()));
-    let slow = [1, 2].map(|number| bench.accept(number, &contents[0], &[Message::HaveNone]));
+    let says = [Message::HaveNone, Message::Interested];
+    let slow = [1, 2].map(|number| bench.accept(number, &contents[0], &says));
+    for connection in slow {
+        let request = BlockRequest { piece: PieceIndex(0), begin: 0, length: 16_384 };
+        let messages = vec![Inbound::Message(Message::Request(request))];
+        bench.give(Input::MessagesReceived { connection, messages });
+    }
     let free = bench.accept(3, &contents[1], &[Message::HaveNone]);
     let mut moved: BTreeMap<ConnectionId, u64> = BTreeMap::new();
     let end = bench.now + Duration::from_secs(10);

@@ -11,6 +11,7 @@ use crate::cli::{run, text};
 use crate::harness::free_address;
 use crate::harness::payload::Payload;
 use crate::harness::program::Btget;
+use crate::harness::scripted_peer::{Script, ScriptedPeer};
 
 const LIMIT: Duration = Duration::from_secs(100);
 
@@ -493,4 +494,116 @@ fn memory_of(seed: &Seed) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells");
     let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
     kilobytes.expect("a number") * 1024
+}
+
+#[test]
+fn what_is_complete_is_seeded_whatever_the_download_in_front_of_it_is_at() {
+    let setting = Setting::new(Payload::single("whole", 200_000, 16_384));
+    let stuck = setting.work.path().join("stuck");
+    fs::create_dir(&stuck).expect("the test's folder takes a folder");
+    let stuck: Vec<PathBuf> = ["first", "second"]
+        .map(|name| Payload::single(name, 50_000, 16_384).write_torrent(&stuck, None))
+        .to_vec();
+    let last = setting.torrent.to_str().expect("a plain path");
+    let second = stuck[1].to_str().expect("a plain path");
+    let mut seed = Seed::start(&stuck[0], &setting.data(), &["--seed", "-j", "1", second, last]);
+    seed.wait_until_said("whole: done, all");
+    assert!(seed.says("waiting for their turn: 1 target (-j 1)"), "{}", seed.btget.stderr());
+    setting.download_from(&[&seed]);
+}
+
+#[test]
+fn a_download_goes_on_when_a_complete_file_of_its_becomes_unreadable() {
+    let setting = Setting::new(Payload::tree("tree", &[("a", 5 << 16), ("b", 70_000)], 1 << 16));
+    let out = setting.work.path().join("out");
+    let name = Path::new("tree/a");
+    let bytes = setting
+        .payload
+        .files()
+        .into_iter()
+        .find(|(path, _)| path.ends_with("a"))
+        .map(|(_, bytes)| bytes.to_vec());
+    fs::create_dir_all(out.join("tree")).expect("the test's folder takes a folder");
+    fs::write(out.join(name), bytes.expect("it has the file")).expect("the test's folder takes a file");
+    let mut btget = Seed::start(&setting.torrent, &out, &["--seed-time", "1s"]);
+    btget.wait_until_said("5 of 7 pieces are here already");
+    let file = fs::File::options().write(true).open(out.join(name)).expect("it is there");
+    file.set_len(10).expect("it can be cut");
+    let mut taker = TcpStream::connect(btget.address).expect("it listens");
+    taker.set_read_timeout(Some(LIMIT)).expect("a stream takes a time");
+    let mut says = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
+    says.extend(setting.payload.info_hash());
+    says.extend(b"-XX0000-asksforit000");
+    says.extend([0, 0, 0, 1, 2]);
+    taker.write_all(&says).expect("it reads");
+    let mut unchoked = [0; 68 + 4 + 2 + 5];
+    taker.read_exact(&mut unchoked).expect("a bitfield, and then it is unchoked");
+    let request = [0, 0, 0, 13, 6, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x40, 0];
+    taker.write_all(&request).expect("it reads");
+    btget.wait_until_said("is not served any more");
+    let script = Script {
+        address: btget.address,
+        dials: true,
+        pieces: 0..setting.payload.num_pieces(),
+        corrupts_every: 0,
+        pause: Duration::ZERO,
+        leaves_when_served: false,
+    };
+    let _seed = ScriptedPeer::start(&setting.payload, script);
+    wait_for("the end", || btget.btget.child.try_wait().expect("it was started").is_some());
+    let code = btget.btget.child.wait().expect("it was started").code();
+    assert_eq!(code, Some(17), "{}", btget.btget.stderr());
+    let wanted = setting
+        .payload
+        .files()
+        .into_iter()
+        .find(|(path, _)| path.ends_with("b"))
+        .map(|(_, bytes)| bytes.to_vec());
+    assert_eq!(fs::read(out.join("tree/b")).ok(), wanted);
+}
+
+#[test]
+fn few_handles_and_many_peers_are_no_reason_to_take_a_file_for_lost() {
+    let files: Vec<(String, usize)> = (0..100).map(|number| (format!("{number}"), 40_000)).collect();
+    let files: Vec<(&str, usize)> = files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+    let setting = Setting::new(Payload::tree("many", &files, 1 << 16));
+    let work = tempfile::tempdir().expect("a folder for the test");
+    let address = free_address(Ipv4Addr::LOCALHOST);
+    let port = address.port().to_string();
+    let args = ["-p", &port, "--progress", "line", "--seed", "--max-peers", "500"];
+    let few = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];
+    let btget = Btget::download_by(&few, work.path(), &setting.torrent, &setting.data(), &args);
+    let mut seed = Seed { btget, address, _work: work };
+    seed.wait_until_said("done, all");
+    let greet = |number: u8| {
+        let mut stream = TcpStream::connect(address).ok()?;
+        let mut says = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
+        says.extend(setting.payload.info_hash());
+        says.extend([number; 20]);
+        stream.write_all(&says).ok()?;
+        Some(stream)
+    };
+    let greeted: Vec<Option<TcpStream>> = (0..60).map(greet).collect();
+    setting.download_from(&[&seed]);
+    drop(greeted);
+    assert!(!seed.says("not served any more"), "{}", seed.btget.stderr());
+    assert_eq!(seed.stop("-INT"), Some(0), "{}", seed.btget.stderr());
+}
+
+#[test]
+fn what_does_nothing_and_what_is_given_twice_is_said() {
+    let setting = Setting::new(Payload::single("said", 50_000, 16_384));
+    let torrent = setting.torrent.to_str().expect("a plain path");
+    let dir = setting.data();
+    let run = |words: &[&str]| {
+        let words = [words, &["--no-state", "-d", dir.to_str().expect("a plain path"), torrent]].concat();
+        let output = run(setting.work.path(), &words);
+        (output.status.code(), text(&output.stderr))
+    };
+    for flags in [&["--super"][..], &["--stop-when", "all"]] {
+        let (code, said) = run(flags);
+        assert!(code == Some(0) && said.contains("does nothing without --seed"), "{said}");
+    }
+    let (code, said) = run(&[torrent]);
+    assert!(code == Some(3) && said.contains("the same torrent was given before"), "{said}");
 }

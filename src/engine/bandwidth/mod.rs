@@ -278,8 +278,8 @@ impl Meter {
         claims.into_iter().map(|claim| (claim.connection, claim.bytes)).collect()
     }
 
-    /// What each could do with: all there is if it has run out, what it owes if it could not use more, else what it used since the last round, twice, so
-    /// that it never runs out while it is not the limit that holds it back.
+    /// What each could do with: all there is if it has run out, what it owes if it could not use more, else what it
+    /// used since the last round, twice, so that it never runs out while it is not the limit that holds it back.
     fn claims(&mut self) -> Vec<Claim> {
         let mut claims = Vec::new();
         for (&connection, member) in &mut self.members {

@@ -17,6 +17,13 @@ use crate::engine::torrent::Torrent;
 impl Session {
     /// Grants what torrents wished for while the input was dealt with.
     pub(super) fn grant_wishes(&mut self, now: Instant) {
+        for connection in std::mem::take(&mut self.wishes.untaken) {
+            let free = self.bandwidth.free_since(connection, Direction::Up);
+            if free.is_some_and(|free| now.since(free) >= limit::UNTAKEN) {
+                let reason = CloseReason::TakesNothing;
+                self.with_member(now, connection, |active, ctx| active.leave(ctx, connection, reason));
+            }
+        }
         if std::mem::take(&mut self.wishes.room) {
             self.make_room(now, None);
         }
@@ -25,13 +32,6 @@ impl Session {
         }
         for (torrent, newcomer) in std::mem::take(&mut self.wishes.newcomers) {
             self.with_active(now, torrent, |active, ctx| active.offer_fast(ctx, newcomer));
-        }
-        for connection in std::mem::take(&mut self.wishes.untaken) {
-            let free = self.bandwidth.free_since(connection, Direction::Up);
-            if free.is_some_and(|free| now.since(free) >= limit::UNTAKEN) {
-                let reason = CloseReason::TakesNothing;
-                self.with_member(now, connection, |active, ctx| active.leave(ctx, connection, reason));
-            }
         }
         let asked = std::mem::take(&mut self.wishes.asked);
         if !asked.is_empty() {
@@ -64,19 +64,15 @@ impl Session {
     /// Has the least useful peer of all torrents leave for a `newcomer`, or for whoever is to be dialled, if there is
     /// one that may be asked to and the last one is long enough ago. Says whether.
     pub(super) fn make_room(&mut self, now: Instant, newcomer: Option<SocketAddr>) -> bool {
-        let active = || self.torrents.values().filter_map(Torrent::active);
-        let mute = active().filter_map(|active| active.mute_to_part_with(now, newcomer)).min();
-        let least = match mute {
-            Some((_, mute)) => mute,
-            None if !self.parting_gate.pass(now) => return false,
-            None => {
-                let active = self.torrents.values().filter_map(Torrent::active);
-                let least = active.filter_map(|active| active.least_useful(now)).min();
-                let Some((_, least)) = least else { return false };
-                least
-            }
-        };
-        let connection = least;
+        let active = self.torrents.values().filter_map(Torrent::active);
+        let mute = active.filter_map(|active| active.mute_to_part_with(now, newcomer)).min();
+        let mut connection = mute.map(|(_, connection)| connection);
+        if connection.is_none() && self.parting_gate.pass(now) {
+            let active = self.torrents.values().filter_map(Torrent::active);
+            let least = active.filter_map(|active| active.least_useful(now)).min();
+            connection = least.map(|(_, connection)| connection);
+        }
+        let Some(connection) = connection else { return false };
         self.with_member(now, connection, |active, ctx| active.part_with(ctx, connection));
         true
     }

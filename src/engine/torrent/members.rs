@@ -143,7 +143,9 @@ impl Active {
                     .map_err(|_| CloseReason::Protocol("a bitfield of the wrong size"))?;
                 self.on_has(ctx, connection, has)
             }
-            // Both may be said without end, and are costly to compare.
+            // Both may be said without end, and are costly to compare. What contradicts what was said before is
+            // ignored, as a bitfield that comes late or twice only adds: clients do both, and a peer that lies of what
+            // it has gains nothing that it could not have said at once.
             Message::HaveAll if peer.has_spoken && peer.is_seed() => self.on_idle_talk(ctx, connection),
             Message::HaveNone if peer.has_spoken => self.on_idle_talk(ctx, connection),
             Message::HaveAll => self.on_has(ctx, connection, Bitfield::full(self.spec.layout.piece_count())),

@@ -229,8 +229,8 @@ impl Run {
             && self.settings.seeding.is_wanted()
             && !std::mem::replace(&mut self.has_said_waiting, true)
         {
-            let (waiting, active) = (format::count(waiting, "target"), self.settings.active);
-            self.screen.say(&format!("{waiting} not begun yet, as {active} at a time are (-j)"));
+            let waiting = format::count(waiting, "target");
+            self.screen.say(&format!("waiting for their turn: {waiting} (-j {})", self.settings.active));
         }
     }
 

@@ -17,6 +17,11 @@ pub struct Families {
 impl Families {
     /// Both.
     pub const BOTH: Families = Families { v4: true, v6: true };
+
+    /// Whether `address` is of one of them; an IPv4 address in IPv6 clothes is an IPv4 one.
+    pub fn have(self, address: IpAddr) -> bool {
+        if address.to_canonical().is_ipv4() { self.v4 } else { self.v6 }
+    }
 }
 
 /// How far an address reaches, the most local first.

@@ -10,6 +10,7 @@ use super::error::CliError;
 use crate::base::address::Families;
 use crate::base::rate::ByteRate;
 use crate::engine;
+use crate::engine::action::AddressFamily;
 use crate::engine::settings::Limits;
 use crate::metainfo::Metainfo;
 use crate::runtime::client::{ClientSettings, Listen, NewTorrent};
@@ -97,6 +98,15 @@ impl Settings {
             seeding: args.seeding.clone(),
             active: usize::from(args.limits.jobs),
         })
+    }
+
+    /// The one family of addresses that is used; `None`: both.
+    pub fn family(&self) -> Option<AddressFamily> {
+        match self.client.engine.families {
+            Families { v4: true, v6: false } => Some(AddressFamily::V4),
+            Families { v4: false, v6: true } => Some(AddressFamily::V6),
+            _ => None,
+        }
     }
 
     /// What the client is given for one torrent; `peers` are those that the person named, looked up.

@@ -25,6 +25,7 @@ mod network_faults;
 mod news;
 mod on_conflict;
 mod one_session;
+mod options;
 mod puppet;
 mod resume;
 mod seeding;

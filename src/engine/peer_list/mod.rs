@@ -3,7 +3,8 @@
 //! Decides whom, not how many at once: that is for the caller, who asks for one peer at a time and tells
 //! what came of it. A peer is an address and a port. One that failed waits longer each time; one that a
 //! person named or that has worked is tried again soon and for ever, so that a swarm that was gone is found
-//! when it returns. Which addresses a source may name is [`may_dial`]'s rule.
+//! when it returns. Which addresses a source may name is [`may_dial`]'s rule; those of a
+//! family that is not in use are taken from nobody.
 //!
 //! Who was a seed when we met it is not dialled while we are one too.
 //!
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use self::candidate::{Candidate, Contact};
-use crate::base::address::{Reach, may_dial};
+use crate::base::address::{Families, Reach, may_dial};
 use crate::base::limit;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
@@ -36,6 +37,8 @@ pub enum PeerSource {
 
 /// The peers of a torrent that are known, connected or not.
 pub struct PeerList {
+    /// Families of addresses in use.
+    families: Families,
     candidates: BTreeMap<SocketAddr, Candidate>,
     /// Candidates that are neither connected nor being dialled, by the time at which they may be.
     due: BTreeSet<(Instant, SocketAddr)>,
@@ -48,9 +51,10 @@ pub struct PeerList {
 }
 
 impl PeerList {
-    /// An empty list.
-    pub fn new(rng: Rng) -> PeerList {
+    /// An empty list, for addresses of these families.
+    pub fn new(families: Families, rng: Rng) -> PeerList {
         PeerList {
+            families,
             candidates: BTreeMap::new(),
             due: BTreeSet::new(),
             are_we_seed: false,
@@ -65,7 +69,8 @@ impl PeerList {
     /// known one is remembered by its best source.
     pub fn add(&mut self, now: Instant, address: SocketAddr, source: PeerSource, reach: Reach) -> bool {
         let address = canonical(address);
-        if !may_dial(address, reach) || self.is_banned(address) || self.ourselves.contains(&address) {
+        let may_dial = self.families.have(address.ip()) && may_dial(address, reach);
+        if !may_dial || self.is_banned(address) || self.ourselves.contains(&address) {
             return false;
         }
         if let Some(known) = self.candidates.get(&address) {

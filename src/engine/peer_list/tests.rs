@@ -11,7 +11,7 @@ fn peer(text: &str) -> SocketAddr {
 }
 
 fn list() -> PeerList {
-    PeerList::new(Rng::from_number(1))
+    PeerList::new(Families::BOTH, Rng::from_number(1))
 }
 
 fn secs(secs: u64) -> Instant {
@@ -45,6 +45,18 @@ fn failures(list: &mut PeerList, mut now: Instant, dials: usize) -> Vec<u64> {
         now = next;
     }
     waits
+}
+
+#[test]
+fn an_address_of_a_family_that_is_not_in_use_is_taken_from_nobody() {
+    let addresses = ["192.0.2.1:1", "[::ffff:192.0.2.2]:1", "[2001:db8::1]:1"];
+    for (v4, v6, taken) in [(true, false, [true, true, false]), (false, true, [false, false, true])] {
+        for source in [PeerSource::Incoming, PeerSource::Tracker, PeerSource::Person] {
+            let mut list = PeerList::new(Families { v4, v6 }, Rng::from_number(1));
+            let added = addresses.map(|text| list.add(Instant::ZERO, peer(text), source, Reach::Loopback));
+            assert_eq!(added, taken, "{source:?}");
+        }
+    }
 }
 
 #[test]
@@ -324,7 +336,7 @@ proptest! {
 
 #[test]
 fn when_the_network_has_changed_nobody_is_waited_for_and_strangers_come_one_after_the_other() {
-    let mut list = PeerList::new(Rng::from_number(1));
+    let mut list = PeerList::new(Families::BOTH, Rng::from_number(1));
     let now = Instant::ZERO;
     let named: SocketAddr = "192.0.2.1:1".parse().unwrap();
     list.add(now, named, PeerSource::Person, Reach::Loopback);

@@ -122,7 +122,7 @@ impl Active {
         let verified = have.iter().map(|piece| spec.payload_of(piece)).sum();
         let totals = Totals { payload, verified, ..Totals::default() };
         let announcer = super::discovery::announcer(ctx, &spec, rng.fork("tracker"));
-        let mut peer_list = PeerList::new(rng.fork("peer list"));
+        let mut peer_list = PeerList::new(ctx.settings.families, rng.fork("peer list"));
         super::discovery::add_named(&mut peer_list, ctx.now, opening.peers());
         let pieces_left = pieces_left(&spec, have);
         Active {

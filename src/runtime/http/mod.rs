@@ -24,7 +24,7 @@ use self::exchange::Clients;
 use self::rule::{AddressRule, Allowed};
 use crate::base::limit;
 use crate::base::time::Duration;
-use crate::engine::action::HttpRequest;
+use crate::engine::action::{AddressFamily, HttpRequest};
 use crate::engine::input::{HttpAnswer, HttpFailure};
 
 /// How long a .torrent file may take.
@@ -91,17 +91,18 @@ async fn run(mut jobs: UnboundedReceiver<Job>) {
 /// Fetches the torrent files that a person named by their URLs.
 #[derive(Debug)]
 pub struct TorrentFetcher {
+    family: Option<AddressFamily>,
     clients: Clients,
     slots: Semaphore,
 }
 
-impl Default for TorrentFetcher {
-    fn default() -> TorrentFetcher {
-        TorrentFetcher { clients: Clients::default(), slots: Semaphore::new(limit::TORRENT_FETCHES) }
-    }
-}
-
 impl TorrentFetcher {
+    /// Fetches over this family of addresses alone; `None`: over either.
+    pub fn over(family: Option<AddressFamily>) -> TorrentFetcher {
+        let slots = Semaphore::new(limit::TORRENT_FETCHES);
+        TorrentFetcher { family, clients: Clients::default(), slots }
+    }
+
     /// The body of the http(s) `url`, at most `limit` bytes; addresses of this machine are allowed. At most
     /// [`limit::TORRENT_FETCHES`] are under way at once, others wait. Needs a tokio runtime with IO and time.
     ///
@@ -110,7 +111,7 @@ impl TorrentFetcher {
     /// When there is no answer with status 200 in a minute.
     pub async fn fetch(&self, url: &str, limit: usize) -> Result<Vec<u8>, HttpFailure> {
         let _slot = self.slots.acquire().await;
-        let fetched = self.clients.fetch(url, AddressRule::new(Allowed::Anything, None), limit);
+        let fetched = self.clients.fetch(url, AddressRule::new(Allowed::Anything, self.family), limit);
         let answer = timeout_at(Instant::now() + TORRENT_TIMEOUT, fetched).await;
         match answer.unwrap_or(Err(HttpFailure::TimedOut))? {
             HttpAnswer { status: 200, body, .. } => Ok(body),

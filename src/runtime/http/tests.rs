@@ -326,12 +326,15 @@ fn a_dropped_worker_lets_go_of_what_is_under_way() {
 fn a_torrent_is_fetched_from_where_a_person_says() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let fetch = |server: SocketAddr, limit| {
-        runtime.block_on(TorrentFetcher::default().fetch(&format!("http://{server}/a.torrent"), limit))
+        runtime.block_on(TorrentFetcher::over(None).fetch(&format!("http://{server}/a.torrent"), limit))
     };
     assert_eq!(fetch(serve_bytes("HTTP/1.0 200 OK\r\n\r\nd4:infoe"), 100), Ok(b"d4:infoe".to_vec()));
     assert_eq!(fetch(serve_bytes("HTTP/1.0 200 OK\r\n\r\nd4:infoe"), 5), Err(HttpFailure::TooLong));
     let missing = fetch(serve_bytes("HTTP/1.0 404 No\r\n\r\nd4:infoe"), 100);
     assert_eq!(missing, Err(HttpFailure::Failed("HTTP status 404".to_owned())));
+    let url = format!("http://{}/a.torrent", serve_bytes("HTTP/1.0 200 OK\r\n\r\nd4:infoe"));
+    let over_v6 = TorrentFetcher::over(Some(AddressFamily::V6));
+    assert_eq!(runtime.block_on(over_v6.fetch(&url, 100)), Err(HttpFailure::NoSuchFamily));
 }
 
 #[test]
@@ -358,7 +361,7 @@ fn of_many_torrents_only_a_few_are_fetched_at_once() {
         }
     });
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let fetcher = Arc::new(TorrentFetcher::default());
+    let fetcher = Arc::new(TorrentFetcher::over(None));
     let urls = (0..3 * limit::TORRENT_FETCHES).map(|number| format!("http://{server}/{number}"));
     let fetches = urls.map(|url| {
         let fetcher = Arc::clone(&fetcher);

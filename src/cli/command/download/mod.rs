@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::timeout;
 
+use crate::base::address::Families;
 use crate::base::time::Duration;
 use crate::cli::args::DownloadArgs;
 use crate::cli::args::value::HostPort;
@@ -109,19 +110,30 @@ fn source(target: Target, dir: &Path) -> Source {
     }
 }
 
-/// The addresses of the peers that the person named; a name that cannot be looked up is warned of.
-async fn look_up(peers: &[HostPort], screen: &Screen) -> Vec<SocketAddr> {
+/// The addresses of the peers that the person named, of the families in use; a peer that has none is warned of.
+async fn look_up(peers: &[HostPort], families: Families, screen: &Screen) -> Vec<SocketAddr> {
     let lookup = Lookup::default();
     let mut addresses = Vec::new();
     for peer in peers {
-        if let Ok(address) = peer.host.parse() {
-            addresses.push(SocketAddr::new(address, peer.port));
-            continue;
-        }
-        match timeout(LOOKUP, lookup.addresses(&peer.host)).await {
-            Ok(Ok(found)) => addresses.extend(found.iter().map(|ip| SocketAddr::new(*ip, peer.port))),
-            Ok(Err(error)) => screen.warn(&format!("--peer {}: {error}", escape(&peer.host))),
-            Err(_) => screen.warn(&format!("--peer {}: looking it up took too long", escape(&peer.host))),
+        let found = match peer.host.parse() {
+            Ok(address) => Ok(vec![address]),
+            Err(_) => match timeout(LOOKUP, lookup.addresses(&peer.host)).await {
+                Ok(found) => found.map_err(|error| error.to_string()),
+                Err(_) => Err("looking it up took too long".to_owned()),
+            },
+        };
+        let of_families = found.and_then(|mut found| {
+            found.retain(|address| families.have(*address));
+            let (wanted, flag) = if families.v4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+            if found.is_empty() {
+                Err(format!("it has no {wanted} address, and {flag} takes no other"))
+            } else {
+                Ok(found)
+            }
+        });
+        match of_families {
+            Ok(found) => addresses.extend(found.iter().map(|ip| SocketAddr::new(*ip, peer.port))),
+            Err(why) => screen.warn(&format!("--peer {}: {why}", escape(&peer.host))),
         }
     }
     addresses

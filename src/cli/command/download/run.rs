@@ -47,8 +47,9 @@ pub async fn download(
     screen: &Screen,
     interrupts: &mut Interrupts,
 ) -> Result<ExitCode, CliError> {
+    let fetcher = TorrentFetcher::over(settings.family());
     let peers = tokio::select! {
-        peers = look_up(&settings.peers, screen) => peers,
+        peers = look_up(&settings.peers, settings.client.engine.families, screen) => peers,
         code = interrupts.stop() => return Ok(code),
     };
     if !settings.seeding.is_wanted() {
@@ -70,7 +71,7 @@ pub async fn download(
         client,
         jobs: Vec::new(),
         by_torrent: BTreeMap::new(),
-        fetcher: Arc::default(),
+        fetcher: Arc::new(fetcher),
         fetches: JoinSet::new(),
         teller: Teller::default(),
         claimed: BTreeMap::new(),

@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
+use clap::Args;
 
-use super::{GivingUp, Limits, Network, Output, Place, Seeding, first_counts};
+use super::{GivingUp, Limits, Network, Output, Place, Seeding};
 
 const EXAMPLES: &str = "\
 Commands:
@@ -62,23 +61,6 @@ pub struct DownloadArgs {
     /// What is shown.
     #[command(flatten)]
     pub output: Output,
-}
-
-impl DownloadArgs {
-    /// Settles pairs of switches that contradict each other.
-    pub(super) fn settle(&mut self, matches: &ArgMatches) {
-        if self.place.part && self.place.no_part {
-            self.place.no_part = first_counts(matches, "no_part", "part");
-        }
-        if self.place.no_state && self.place.state_dir.is_some() {
-            let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-            self.place.no_state = is_typed("no_state") || !is_typed("state_dir");
-        }
-        if self.network.ipv4 && self.network.ipv6 {
-            self.network.ipv4 = first_counts(matches, "ipv4", "ipv6");
-            self.network.ipv6 = !self.network.ipv4;
-        }
-    }
 }
 
 #[cfg(test)]

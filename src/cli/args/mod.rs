@@ -5,22 +5,23 @@
 
 mod create;
 mod download;
+mod environment;
 mod giving_up;
 mod limits;
 mod network;
 mod output;
 mod place;
 mod seeding;
+mod to_come;
 pub mod value;
 mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Command};
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, Args, Command};
 
 pub use create::{CreateArgs, EditArgs};
 pub use download::DownloadArgs;
@@ -32,7 +33,9 @@ pub use place::{AllocateChoice, ConflictChoice, Place, SyncChoice};
 pub use seeding::{Seeding, StopWhen};
 pub use verify::{MagnetArgs, VerifyArgs};
 
+use self::environment::Refusal;
 use super::error::CliError;
+use super::output::escape::escape_bytes;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -77,83 +80,97 @@ pub struct DemoArgs {
     pub output: Output,
 }
 
+/// What the main form is called by.
+const MAIN_FORM: &str = "btget";
+
 /// Commands that exist.
 pub const COMMANDS: &[&str] = &["create", "demo", "edit", "help", "magnet", "show", "verify"];
-
-/// Commands that are still to come: their names are taken.
-const TO_COME: &[&str] = &[
-    "metadata",
-    "scrape",
-    "peers",
-    "doctor",
-    "cat",
-    "serve",
-    "share",
-    "tracker",
-    "simulate",
-    "completions",
-    "man",
-    "config",
-];
 
 /// Reads the command line; `args` begins with the program's own name.
 pub fn parse(args: &[OsString]) -> Result<Invocation, CliError> {
     let first = args.get(1).and_then(|word| word.to_str()).unwrap_or_default();
-    let rest = || std::iter::once(OsString::from(format!("btget {first}"))).chain(args[2..].iter().cloned());
-    if TO_COME.contains(&first) {
+    if to_come::COMMANDS.contains(&first) {
         return Err(CliError::usage(format!("btget {first} is not built yet"))
             .with_hint(format!("for a file of that name write ./{first}")));
     }
-    let matched = match first {
-        "create" => {
-            matches::<CreateArgs>("btget create", rest()).map(|(_, args)| Invocation::Create(Box::new(args)))
-        }
-        "edit" => matches::<EditArgs>("btget edit", rest()).map(|(_, args)| Invocation::Edit(args)),
-        "verify" => matches::<VerifyArgs>("btget verify", rest()).map(|(_, args)| Invocation::Verify(args)),
-        "magnet" => matches::<MagnetArgs>("btget magnet", rest()).map(|(_, args)| Invocation::Magnet(args)),
-        "show" => matches::<ShowArgs>("btget show", rest()).map(|(_, args)| Invocation::Show(args)),
-        "demo" => matches::<DemoArgs>("btget demo", rest()).map(|(_, args)| Invocation::Demo(args)),
-        "help" => return help(args.get(2).map(OsString::as_os_str)),
-        _ => matches::<DownloadArgs>("btget", args.iter().cloned()).map(|(matches, mut args)| {
-            args.settle(&matches);
-            Invocation::Download(Box::new(args))
-        }),
-    };
-    matched.or_else(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Invocation::Text(error.to_string())),
-        _ => Err(usage_error(&error)),
-    })
+    let after = |words: usize| args.get(words..).unwrap_or_default();
+    match first {
+        "create" => read("btget create", after(2), |args| Invocation::Create(Box::new(args))),
+        "edit" => read("btget edit", after(2), Invocation::Edit),
+        "verify" => read("btget verify", after(2), Invocation::Verify),
+        "magnet" => read("btget magnet", after(2), Invocation::Magnet),
+        "show" => read("btget show", after(2), Invocation::Show),
+        "demo" => read("btget demo", after(2), Invocation::Demo),
+        "help" => help(args.get(2).map(OsString::as_os_str)),
+        _ => read(MAIN_FORM, after(1), |args| Invocation::Download(Box::new(args))),
+    }
 }
 
 fn help(topic: Option<&OsStr>) -> Result<Invocation, CliError> {
+    let is_flag = |topic: &&OsStr| topic.as_encoded_bytes().starts_with(b"-");
     let mut words: Vec<OsString> = vec!["btget".into()];
-    words.extend(topic.map(OsStr::to_owned));
+    if let Some(topic) = topic.filter(|topic| *topic != "help" && !is_flag(topic)) {
+        if !COMMANDS.iter().chain(to_come::COMMANDS).any(|name| topic == OsStr::new(name)) {
+            let topic = escape_bytes(topic.as_encoded_bytes());
+            return Err(
+                CliError::usage(format!("no command is called {topic}")).with_hint("btget --help names them")
+            );
+        }
+        words.push(topic.to_owned());
+    }
     words.push("--help".into());
     parse(&words)
 }
 
-/// clap's own words, without its leading "error:" and its usage lines: ours come around them.
-fn usage_error(error: &clap::Error) -> CliError {
+/// Reads `rest`, what comes after the words `name` that call a command, or the main form. An option that is there twice
+/// counts as it was given last.
+fn read<A: Args>(
+    name: &'static str,
+    rest: &[OsString],
+    invocation: impl FnOnce(A) -> Invocation,
+) -> Result<Invocation, CliError> {
+    let words: Vec<OsString> = std::iter::once(name.into()).chain(rest.iter().cloned()).collect();
+    let hint = format!("{name} --help lists all options");
+    environment::read(command::<A>(name).args_override_self(true), &words)
+        .and_then(|matches| A::from_arg_matches(&matches).map_err(Refusal::Typed))
+        .map(invocation)
+        .or_else(|refusal| match refusal {
+            Refusal::Typed(error)
+                if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+            {
+                Ok(Invocation::Text(error.to_string()))
+            }
+            Refusal::Typed(error) => Err(typed_wrong(&error, name).with_hint(hint)),
+            Refusal::Variable(text) => {
+                Err(CliError::usage(text).with_hint("the environment has it: correct or unset it"))
+            }
+        })
+}
+
+/// What is wrong with what was typed.
+fn typed_wrong(error: &clap::Error, name: &str) -> CliError {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return CliError::usage("no target: name a .torrent file or the URL of one")
-            .with_hint("btget --help says more");
+        return CliError::usage("no target: name a .torrent file or the URL of one");
     }
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && name == MAIN_FORM
+        && to_come::OPTIONS.contains(&option.as_str())
+    {
+        return CliError::usage(format!("{option} is not built yet"));
+    }
+    CliError::usage(in_one_line(error))
+}
+
+/// clap's own words, without its leading "error:" and its usage lines: ours come around them.
+fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let is_said =
         |line: &&str| !line.is_empty() && !line.starts_with("For more") && !line.contains("as a value");
     let message: Vec<&str> = lines.filter(is_said).collect();
-    CliError::usage(message.join(" ").replace(" tip: ", "; ")).with_hint("btget --help lists all options")
-}
-
-fn matches<A: Args>(
-    name: &'static str,
-    words: impl Iterator<Item = OsString>,
-) -> Result<(ArgMatches, A), clap::Error> {
-    let matches = command::<A>(name).try_get_matches_from(words)?;
-    let args = A::from_arg_matches(&matches)?;
-    Ok((matches, args))
+    message.join(" ").replace(" tip: ", "; ")
 }
 
 /// Options of these commands that say what a torrent is to hold, or where it goes. They are not taken from the
@@ -175,7 +192,7 @@ fn command<A: Args>(name: &'static str) -> Command {
         let Some(variable) = arg.get_long().filter(|long| !is_said(long)).map(variable) else { return arg };
         let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
         let arg = arg.env(variable).hide_env(true);
-        if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
+        if is_switch { arg.value_parser(BoolishValueParser::new()) } else { arg }
     })
 }
 
@@ -184,17 +201,6 @@ const NUMBERS: &[&str] = &["DUR", "N", "N[-M]", "N|auto", "R", "RATE", "SIZE"];
 
 fn variable(long: &str) -> String {
     format!("BTGET_{}", long.to_uppercase().replace('-', "_"))
-}
-
-/// Of two switches that contradict each other, whether the first one counts: what is on the command line
-/// beats the environment. clap has settled two that are both on the command line.
-fn first_counts(matches: &ArgMatches, first: &str, second: &str) -> bool {
-    let strength = |id: &str| match matches.value_source(id) {
-        _ if !matches.get_flag(id) => 0,
-        Some(ValueSource::CommandLine) => 2,
-        _ => 1,
-    };
-    strength(first) > strength(second)
 }
 
 #[cfg(test)]
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_still_to_come_says_so() {
-        for name in TO_COME {
+        for name in to_come::COMMANDS {
             let error = parse(&words(&["btget", name, "x"])).unwrap_err();
             assert_eq!(error.message, format!("btget {name} is not built yet"));
             assert_eq!(error.code.number(), 2);

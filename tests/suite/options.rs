@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::cli::{program, run_here, text};
 use crate::harness::payload::Payload;
-use crate::setting::Setting;
+use crate::setting::{Setting, wait_for};
+use crate::signals::send;
 
 fn here() -> (tempfile::TempDir, Payload) {
     let work = tempfile::tempdir().expect("a folder for the test");
@@ -23,10 +24,10 @@ fn with_6_nobody_is_dialled_over_ipv4_and_with_4_nobody_over_ipv6() {
     let said = setting.ends_with(5, &mut setting.start(&["-6", "--stall", "1s"]));
     assert!(said.contains("--peer 127.0.0.1: it has no IPv6 address, and -6 takes no other"), "{said}");
     assert_eq!(seed.record().connections, 0);
-    let said =
-        setting.ends_with(5, &mut setting.start(&["-4", "--peer", "[::1]:9", "--stall", "0.1s", "-o", "x"]));
+    let mut over_ipv4 = setting.start(&["-4", "--peer", "[::1]:9"]);
+    setting.complete(&mut over_ipv4);
+    let said = over_ipv4.stderr();
     assert!(said.contains("--peer ::1: it has no IPv4 address, and -4 takes no other"), "{said}");
-    setting.complete(&mut setting.start(&["-4"]));
 }
 
 #[test]
@@ -99,4 +100,19 @@ fn what_is_still_to_come_says_so_and_a_mistake_is_told_where_its_options_are_lis
     for args in [&["help", "help"][..], &["help", "--help"], &["help", "create"]] {
         assert_eq!(run_here(work.path(), args, b"").0, 0, "{args:?}");
     }
+}
+
+#[test]
+fn a_download_that_is_stopped_ends_with_a_word_on_what_is_here() {
+    let setting = Setting::new(Payload::single("film", 4 << 20, 64 << 10));
+    Payload::single("lonely", 40_000, 16_384).write_torrent(setting.work.path(), None);
+    let seed = setting.seed(Duration::from_millis(10));
+    let mut btget = setting.start(&["lonely.torrent"]);
+    wait_for("a third", || seed.record().sent.len() > setting.blocks() / 3);
+    send("-INT", &btget.child);
+    let said = setting.ends_with(130, &mut btget);
+    let last: Vec<&str> = said.lines().rev().take(3).collect();
+    assert_eq!(last[0], "0 of 2 done", "{said}");
+    assert_eq!(last[1], "lonely: stopped with no piece here yet", "{said}");
+    assert!(last[2].starts_with("film: stopped; ") && last[2].ends_with("% is here and is kept"), "{said}");
 }

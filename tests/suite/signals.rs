@@ -18,7 +18,7 @@ use crate::harness::program::Btget;
 use crate::http_server::{HttpServer, nobody};
 use crate::setting::{LIMIT, Setting, wait_for};
 
-fn send(signal: &str, child: &Child) {
+pub(crate) fn send(signal: &str, child: &Child) {
     let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(status.expect("kill runs").success());
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use super::goals::Service;
 use super::job::{Active, Job, State};
 use super::patience::{GivenUp, Patience};
-use super::words::{Teller, done, failed, missing_files};
+use super::words::{Teller, done, failed, left, missing_files};
 use super::{Content, Source, look_up};
 use crate::base::hash::InfoHashes;
 use crate::base::limit;
@@ -39,6 +39,9 @@ use crate::runtime::http::TorrentFetcher;
 const TICK: Duration = Duration::from_millis(200);
 /// The same while nothing is left to do but seed.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Unfinished targets that are told of one by one when a signal ends the run.
+const LEFT_NAMED: usize = 8;
 
 /// Downloads `sources` as `settings` say; ends when each is complete or has failed, or with a signal.
 pub async fn download(
@@ -443,7 +446,15 @@ impl Run {
         interrupts.set_code(code_if_stopped.or(signal.is_none().then_some(code)));
         if signal.is_some() {
             self.screen.say("stopping (once more: at once)");
-        } else if tally.all > 1 {
+            let unfinished: Vec<&Job> = self.jobs.iter().filter(|job| job.is_pending()).collect();
+            if unfinished.len() <= LEFT_NAMED {
+                unfinished
+                    .iter()
+                    .filter_map(|job| left(&job.name, job.snapshot.as_ref()?))
+                    .for_each(|line| self.screen.say(&line));
+            }
+        }
+        if tally.all > 1 {
             let failed = if tally.failed > 0 { format!(", {} failed", tally.failed) } else { String::new() };
             self.screen.say(&format!("{} of {} done{failed}", tally.done, tally.all));
         }

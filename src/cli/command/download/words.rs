@@ -15,7 +15,7 @@ use crate::cli::output::format;
 use crate::engine::disk_job::DiskErrorKind;
 use crate::engine::notice::{Missing, Notice, TorrentFailure};
 use crate::engine::order::TorrentId;
-use crate::engine::snapshot::TorrentSnapshot;
+use crate::engine::snapshot::{Phase, TorrentSnapshot};
 use crate::metainfo::Metainfo;
 
 /// Trackers that are complained about in a run without `-v`: a list of dead trackers is nothing to act on.
@@ -124,12 +124,34 @@ pub(super) fn done(torrent: &TorrentSnapshot, time: Duration) -> String {
         return format!("done, all {total} was here already");
     }
     let rate = ByteRate((torrent.downloaded as f64 / time.as_secs_f64().max(0.001)) as u64);
-    let mut text = format!("done, {total} in {} ({})", format::span(time), format::rate(rate));
+    let come = match torrent.downloaded {
+        // A little less is a pad file, or the last blocks of an earlier run.
+        most if most >= torrent.total - torrent.total / 100 => total,
+        some => format!("{} of {total}", size(some)),
+    };
+    let mut text = format!("done, {come} in {} ({})", format::span(time), format::rate(rate));
     // A little is wasted in every endgame; nobody needs to hear of that.
     if torrent.wasted > torrent.total / 100 {
         text.push_str(&format!(", {} wasted", size(torrent.wasted)));
     }
     text
+}
+
+/// What is left behind of a torrent called `name` that is stopped before it is complete, if that is known.
+pub(super) fn left(name: &str, torrent: &TorrentSnapshot) -> Option<String> {
+    match torrent.phase {
+        Phase::Opening | Phase::Checking { .. } => {
+            Some(format!("{name}: stopped before it was checked; what is here is kept"))
+        }
+        Phase::Downloading if torrent.verified == 0 => {
+            Some(format!("{name}: stopped with no piece here yet"))
+        }
+        Phase::Downloading => {
+            let here = format::percent(torrent.verified, torrent.total);
+            Some(format!("{name}: stopped; {here} is here and is kept"))
+        }
+        Phase::Seeding | Phase::Failed | Phase::Stopped => None,
+    }
 }
 
 /// The error for a torrent called `name` that cannot go on.
@@ -182,7 +204,6 @@ mod tests {
     use crate::cli::output::status::tests::snapshot;
     use crate::engine::disk_job::DiskError;
     use crate::engine::order::TorrentId;
-    use crate::engine::snapshot::Phase;
 
     const TORRENT: TorrentId = TorrentId(1);
 
@@ -250,6 +271,27 @@ mod tests {
         assert!(done(&torrent, Duration::from_secs(12)).ends_with(", 512 MiB wasted"));
         torrent.downloaded = 0;
         assert_eq!(done(&torrent, Duration::ZERO), "done, all 1 GiB was here already");
+    }
+
+    #[test]
+    fn of_a_download_that_was_gone_on_with_it_is_said_how_much_came_now() {
+        let mut torrent = snapshot(Phase::Seeding);
+        (torrent.total, torrent.downloaded, torrent.wasted) = (1 << 30, 1 << 29, 0);
+        assert_eq!(
+            done(&torrent, Duration::from_secs(64)),
+            "done, 512 MiB of 1 GiB in 1 min 4 s (8.0 MiB/s)"
+        );
+    }
+
+    #[test]
+    fn what_is_left_when_it_is_stopped_is_said_as_far_as_it_is_known() {
+        let mut torrent = snapshot(Phase::Downloading);
+        (torrent.total, torrent.verified) = (1000, 250);
+        assert_eq!(left("x", &torrent).unwrap(), "x: stopped; 25.0% is here and is kept");
+        torrent.verified = 0;
+        assert!(left("x", &torrent).unwrap().contains("no piece here yet"));
+        torrent.phase = Phase::Opening;
+        assert!(left("x", &torrent).unwrap().contains("before it was checked"));
     }
 
     #[test]

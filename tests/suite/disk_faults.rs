@@ -89,6 +89,14 @@ fn is_running(btget: &mut Btget) -> bool {
 }
 
 #[test]
+fn a_file_system_that_does_not_count_its_space_is_not_taken_for_a_full_one() {
+    let setting = Setting::new(Payload::single("film", 20 * PIECE, PIECE));
+    let Some(_mount) = Mount::new(&setting.out(), &["-t", "ramfs", "none"]) else { return };
+    let _seed = setting.seed(Duration::ZERO);
+    setting.complete(&mut setting.start(&[]));
+}
+
+#[test]
 fn what_does_not_fit_does_not_start() {
     let setting = Setting::new(Payload::single("too-big", 4 << 20, PIECE));
     let Some(_mount) = Mount::memory(&setting.out(), 3 << 10) else { return };

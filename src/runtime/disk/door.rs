@@ -157,8 +157,8 @@ impl Door {
         Ok(identity(&rustix::fs::fstat(&self.root)?).0)
     }
 
-    /// Bytes free for us on the folder's file system.
-    pub fn free_space(&self) -> io::Result<u64> {
+    /// Bytes free for us on the folder's file system; `None` when it does not say.
+    pub fn free_space(&self) -> io::Result<Option<u64>> {
         Ok(free(&rustix::fs::fstatvfs(&self.root)?))
     }
 
@@ -207,16 +207,17 @@ impl Door {
 pub(super) fn free_space_at(path: &Path) -> Option<u64> {
     let stat = path.ancestors().find_map(|place| rustix::fs::statvfs(place).ok())?;
     let has_files = stat.f_files == 0 || stat.f_favail > 0;
-    has_files.then(|| free(&stat))
+    has_files.then(|| free(&stat)).flatten()
 }
 
-/// Bytes free for us on the file system of `file`.
-pub(super) fn free_space_of(file: &File) -> io::Result<u64> {
-    Ok(free(&rustix::fs::fstatvfs(file)?))
+/// Bytes free for us on the file system of `file`, where it says.
+pub(super) fn free_space_of(file: &File) -> Option<u64> {
+    free(&rustix::fs::fstatvfs(file).ok()?)
 }
 
-fn free(stat: &rustix::fs::StatVfs) -> u64 {
-    stat.f_bavail.saturating_mul(stat.f_frsize)
+/// Bytes that are free. One that has no blocks at all, such as a ramfs, does not count them.
+fn free(stat: &rustix::fs::StatVfs) -> Option<u64> {
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Renames where the new name is free, at one stroke.

@@ -160,9 +160,10 @@ impl Payload {
     fn require_space(&self, door: &Door, missing: u64) -> Result<(), DiskError> {
         let target = &self.storage.target;
         let free = door.free_space().map_err(|error| disk_error("measure", &target.dir, &error))?;
-        if missing.saturating_add(target.reserve) <= free {
+        // Where that is unknown, it shows on the way.
+        let Some(free) = free.filter(|free| missing.saturating_add(target.reserve) > *free) else {
             return Ok(());
-        }
+        };
         Err(DiskError {
             kind: DiskErrorKind::Full { free: Some(free) },
             operation: "download to",

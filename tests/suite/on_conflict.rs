@@ -98,6 +98,19 @@ fn keep_ends_it_and_overwrite_replaces_what_is_somebody_elses() {
 }
 
 #[test]
+fn a_download_that_is_refused_leaves_no_file_behind() {
+    let setting = folder();
+    let taken = setting.out().join("album/2");
+    fs::create_dir_all(setting.out().join("album")).expect("a folder can be made");
+    fs::write(&taken, "somebody's").expect("a file can be written");
+    setting.ends_with(13, &mut setting.start(&[]));
+    let entries = fs::read_dir(setting.out().join("album")).expect("it is there");
+    let paths = entries.map(|entry| entry.expect("an entry can be read").path());
+    assert_eq!(paths.filter(|path| path.is_file()).collect::<Vec<_>>(), [taken.clone()]);
+    assert_eq!(said(&taken), "somebody's");
+}
+
+#[test]
 fn with_rename_it_goes_to_the_next_name_and_the_next_run_goes_on_there() {
     for setting in [single(), folder()] {
         let path = disturb(&setting);

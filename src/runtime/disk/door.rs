@@ -109,6 +109,15 @@ impl Door {
         }
     }
 
+    /// Removes the file at `path` if it is regular and empty.
+    pub fn remove_empty(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.folder_of(path, false)?;
+        match look_at(folder.as_fd(), name)? {
+            Some(Found { length: 0, .. }) => Ok(rustix::fs::unlinkat(&folder, name, AtFlags::empty())?),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the folders above `path`.
     pub fn make_folders(&self, path: &Path) -> io::Result<()> {
         self.folder_of(path, true).map(drop)

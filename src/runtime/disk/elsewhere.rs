@@ -12,8 +12,9 @@ use crate::base::limit;
 use crate::engine::disk_job::DiskError;
 
 impl Payload {
-    /// The same torrent under the next name; `None` when it is to stay where it is.
+    /// The same torrent under the next name; `None` when it is to stay where it is. Here nothing of it is left.
     pub(super) fn elsewhere(&self) -> Option<Payload> {
+        self.take_back();
         let place = self.storage.place + 1;
         let may_move = self.storage.target.on_conflict == OnConflict::Rename
             && !self.storage.target.read_only

@@ -98,6 +98,18 @@ impl Payload {
         Ok(true)
     }
 
+    /// Removes the empty files that were made here, for a download that does not begin.
+    pub(super) fn take_back(&self) {
+        let storage = &self.storage;
+        let mut names = storage.names();
+        let made = std::mem::take(&mut names.made);
+        let Ok(door) = names.door(storage) else { return };
+        for file in made {
+            // An empty file that stays does no harm.
+            let _ = door.remove_empty(storage.path(file, storage.first_name(file)));
+        }
+    }
+
     /// Drops handles and what is known of names.
     pub(super) fn close(&self) {
         self.open_files.close_torrent(self.torrent);
@@ -211,7 +223,12 @@ impl Payload {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(fail(error));
                         }
-                        _ => self.lock_payload(door, file, name, false)?,
+                        made => {
+                            if made.is_ok() {
+                                names.made.push(file);
+                            }
+                            self.lock_payload(door, file, name, false)?;
+                        }
                     }
                     names.set_name(file, Some(name));
                     names.mark_ours(file);
@@ -219,6 +236,7 @@ impl Payload {
                 continue;
             }
             let created = door.open_file(path, Access::Create).map_err(fail)?;
+            names.made.push(file);
             if storage.files[file.index()].executable {
                 make_executable(&created).map_err(fail)?;
             }

@@ -58,6 +58,8 @@ pub(super) struct Names {
     pub(super) proof: Bitfield,
     door: Option<Arc<Door>>,
     files: Vec<Known>,
+    /// Files that were made empty before anything is downloaded.
+    pub(super) made: Vec<FileIndex>,
     /// Nothing is written any more, and folders are opened only as files are.
     is_settled: bool,
 }
@@ -101,6 +103,7 @@ impl Storage {
             proof: Bitfield::empty(layout.piece_count()),
             door: None,
             files: vec![Known::default(); files.len()],
+            made: Vec::new(),
             is_settled: false,
         });
         let zeros = OnceLock::new();
@@ -276,6 +279,7 @@ impl Names {
         (self.door, self.is_settled) = (None, false);
         self.proof = Bitfield::empty(self.proof.len());
         self.files.fill(Known::default());
+        self.made.clear();
     }
 }
 

@@ -23,7 +23,15 @@ use crate::engine::order::TorrentSpec;
 pub(super) fn conflict(spec: &TorrentSpec, unproven: &Unproven) -> Option<DiskError> {
     let mut foreign = unproven.files.iter().filter(|found| is_foreign(spec, found, unproven.is_any_proven));
     let first = foreign.next()?;
-    let mut message = "a file with other data has its place".to_owned();
+    let is_long = |span: &FileSpan| first.length > span.length;
+    let is_telling = |span: &FileSpan| is_long(span) || has_own_piece(spec, first.file, span);
+    let mut message = match spec.file_map.files().get(first.file.index()) {
+        Some(span) if !is_telling(span) => {
+            "the file in its place cannot be told from other data: all its pieces reach into files that are missing"
+        }
+        _ => "a file with other data has its place",
+    }
+    .to_owned();
     let more = foreign.count();
     if more > 0 {
         message.push_str(&format!(" ({more} more like it)"));
@@ -120,6 +128,19 @@ mod tests {
             assert!(is_conflict(&spec, found(file, 10_000), false));
         }
         assert!(is_conflict(&spec, found(2, 50_000), true));
+    }
+
+    #[test]
+    fn where_right_data_cannot_be_told_from_other_data_the_error_says_so() {
+        let spec = spec(&[(10_000, false), (20_000, false), (50_000, false)]);
+        let said = |file, length| {
+            let unproven = Unproven { files: vec![found(file, length)], is_any_proven: false };
+            conflict(&spec, &unproven).unwrap().message
+        };
+        assert!(said(1, 20_000).starts_with("the file in its place cannot be told from other data"));
+        for (file, length) in [(1, 20_001), (2, 50_000)] {
+            assert_eq!(said(file, length), "a file with other data has its place");
+        }
     }
 
     #[test]

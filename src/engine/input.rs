@@ -61,6 +61,8 @@ pub enum Input {
     DialFailed {
         /// The dial.
         dial: DialId,
+        /// Why, in words.
+        reason: String,
     },
     /// A peer's messages, in order; all that one read brought.
     MessagesReceived {

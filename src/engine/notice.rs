@@ -80,6 +80,15 @@ pub enum Notice {
         /// Who.
         address: SocketAddr,
     },
+    /// A peer was dialled, and there was no connection or no handshake.
+    PeerUnreachable {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Who.
+        address: SocketAddr,
+        /// Why, in words.
+        reason: String,
+    },
     /// A peer that shook hands is gone.
     PeerClosed {
         /// Of which torrent.
@@ -136,6 +145,7 @@ impl Notice {
             | Notice::PieceFailed { torrent, .. }
             | Notice::PeerBanned { torrent, .. }
             | Notice::PeerConnected { torrent, .. }
+            | Notice::PeerUnreachable { torrent, .. }
             | Notice::PeerClosed { torrent, .. }
             | Notice::TrackerAnswered { torrent, .. }
             | Notice::TrackerFailed { torrent, .. } => *torrent,
@@ -155,6 +165,7 @@ impl Notice {
             | Notice::PieceFailed { .. }
             | Notice::PeerBanned { .. }
             | Notice::PeerConnected { .. }
+            | Notice::PeerUnreachable { .. }
             | Notice::PeerClosed { .. }
             | Notice::TrackerAnswered { .. }
             | Notice::TrackerFailed { .. } => true,

@@ -331,7 +331,8 @@ impl Handle {
     async fn connect(self, dial: DialId, address: SocketAddr) {
         match tokio::time::timeout(CONNECT_TIMEOUT, tcp::connect(address)).await {
             Ok(Ok(stream)) => self.open(stream, address, Origin::Dialled(dial)),
-            Ok(Err(_)) | Err(_) => self.turn(Input::DialFailed { dial }),
+            Ok(Err(error)) => self.turn(Input::DialFailed { dial, reason: error.kind().to_string() }),
+            Err(_) => self.turn(Input::DialFailed { dial, reason: "no answer".to_owned() }),
         }
     }
 

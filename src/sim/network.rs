@@ -92,7 +92,7 @@ impl World {
         let (Some(to), Presence::On, false) = (to, presence, fails) else {
             let time = if presence == Presence::Off { latency } else { DIAL_TIMEOUT };
             if let Some(dial) = dial {
-                let input = Input::DialFailed { dial };
+                let input = Input::DialFailed { dial, reason: "no answer".to_owned() };
                 self.queue.push(self.now + time, Event::Input { host: id, run, input });
             }
             return;

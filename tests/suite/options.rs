@@ -116,3 +116,12 @@ fn a_download_that_is_stopped_ends_with_a_word_on_what_is_here() {
     assert_eq!(last[1], "lonely: stopped with no piece here yet", "{said}");
     assert!(last[2].starts_with("film: stopped; ") && last[2].ends_with("% is here and is kept"), "{said}");
 }
+
+#[test]
+fn a_peer_that_cannot_be_connected_to_is_told_of_with_v_and_at_the_end() {
+    let setting = Setting::new(Payload::single("film", 100_000, 16_384));
+    let said = setting.ends_with(5, &mut setting.start(&["--stall", "2s"]));
+    let refused = format!("film: cannot connect to {}: connection refused", setting.address);
+    assert!(said.contains(&refused), "{said}");
+    assert!(said.lines().last().unwrap().contains("no known peer can be connected to"), "{said}");
+}

@@ -263,7 +263,9 @@ impl Session {
         if let Origin::Dialled(dial) = origin {
             let end = match reason {
                 CloseReason::Ourselves => DialEnd::Ourselves,
-                CloseReason::HandshakeTimeout | CloseReason::WrongTorrent => DialEnd::Unreachable,
+                CloseReason::HandshakeTimeout | CloseReason::WrongTorrent => {
+                    DialEnd::Unreachable(reason.to_string())
+                }
                 _ => DialEnd::Unwanted,
             };
             self.handle_dial_failed(now, dial, end);
@@ -294,7 +296,7 @@ impl Session {
             }
             Stage::Handshake(_) => {
                 if let Origin::Dialled(dial) = link.origin {
-                    self.handle_dial_failed(now, dial, DialEnd::Unreachable);
+                    self.handle_dial_failed(now, dial, DialEnd::Unreachable(cause.to_string()));
                 }
             }
             Stage::Closing => {}

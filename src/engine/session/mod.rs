@@ -95,7 +95,9 @@ impl Session {
             Input::ConnectionOpened { connection, address, origin, .. } => {
                 self.handle_opened(now, connection, address, origin);
             }
-            Input::DialFailed { dial } => self.handle_dial_failed(now, dial, DialEnd::Unreachable),
+            Input::DialFailed { dial, reason } => {
+                self.handle_dial_failed(now, dial, DialEnd::Unreachable(reason));
+            }
             Input::MessagesReceived { connection, messages } => {
                 self.handle_messages(now, connection, messages);
             }

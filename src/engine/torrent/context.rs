@@ -103,10 +103,10 @@ impl Names {
 }
 
 /// How a dial ended without a new member.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::engine) enum DialEnd {
-    /// No connection, or none that got as far as a handshake.
-    Unreachable,
+    /// No connection, or none that got as far as a handshake; why, in words.
+    Unreachable(String),
     /// It was ourselves.
     Ourselves,
     /// The connection was good, but is not wanted.

@@ -161,7 +161,10 @@ impl Active {
     ) {
         self.dials_out -= 1;
         match end {
-            DialEnd::Unreachable => self.peer_list.on_dial_failed(ctx.now, address),
+            DialEnd::Unreachable(reason) => {
+                ctx.notify(Notice::PeerUnreachable { torrent: self.id, address, reason });
+                self.peer_list.on_dial_failed(ctx.now, address);
+            }
             DialEnd::Ourselves => self.peer_list.mark_ourselves(address),
             DialEnd::Unwanted => {
                 self.peer_list.on_connected(address);

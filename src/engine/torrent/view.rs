@@ -68,7 +68,7 @@ impl Active {
         if self.peers.is_empty() && self.peer_list.known() == 0 && self.announcer.has_all_refused() {
             return Some(StallReason::TrackerRefused);
         }
-        if now.since(self.last_block) < PATIENCE {
+        if now.since(self.last_block) < PATIENCE && !self.has_nobody_to_wait_for(now) {
             return None;
         }
         if self.peers.is_empty() {
@@ -86,6 +86,13 @@ impl Active {
         }
         let all_choke = self.peers.values().all(|peer| peer.peer_choking);
         Some(if all_choke { StallReason::AllChokeUs } else { StallReason::PeersSilent })
+    }
+
+    /// Whether nothing has come so far, and nobody is asked or dialled from whom something could.
+    fn has_nobody_to_wait_for(&self, now: Instant) -> bool {
+        let is_asking = !self.fetches.is_empty() || !self.peers.is_empty() || self.dials_out > 0;
+        let may_dial = self.peer_list.next_dial_at().is_some_and(|at| at <= now);
+        self.totals.downloaded == 0 && !is_asking && !may_dial
     }
 
     fn no_peers_reason(&self) -> StallReason {

@@ -64,6 +64,9 @@ impl Teller {
             Notice::PeerConnected { address, .. } => {
                 screen.detail(&format!("{name}: connected to {address}"));
             }
+            Notice::PeerUnreachable { address, reason, .. } => {
+                screen.detail(&format!("{name}: cannot connect to {address}: {}", short(reason)));
+            }
             Notice::PeerClosed { address, reason, .. } => {
                 screen.detail(&format!("{name}: {address} is gone: {}", short(reason)));
             }

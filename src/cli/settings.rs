@@ -94,7 +94,11 @@ impl Settings {
             name,
             peers: args.network.peers.clone(),
             trackers: args.network.trackers.clone(),
-            giving_up: args.giving_up.clone(),
+            giving_up: GivingUp {
+                timeout: args.giving_up.timeout.filter(|limit| !limit.is_zero()),
+                stall: args.giving_up.stall.filter(|limit| !limit.is_zero()),
+                ..args.giving_up.clone()
+            },
             seeding: args.seeding.clone(),
             active: usize::from(args.limits.jobs),
         })
@@ -197,6 +201,14 @@ mod tests {
         assert_eq!(settings.active, 9);
         assert_eq!((client.engine.max_peers_torrent, client.engine.max_peers), (300, 300));
         assert_eq!((settings.disk.part_suffix, settings.disk.allocate), (false, Allocate::Full));
+    }
+
+    #[test]
+    fn a_time_of_0_to_give_up_after_is_no_time_at_all() {
+        let giving_up = settings(&["--stall", "0", "--timeout", "0s"], 1).unwrap().giving_up;
+        assert_eq!((giving_up.timeout, giving_up.stall), (None, None));
+        let giving_up = settings(&["--stall", "1", "--timeout", "2s"], 1).unwrap().giving_up;
+        assert!(giving_up.timeout.is_some() && giving_up.stall.is_some());
     }
 
     #[test]

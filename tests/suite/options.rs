@@ -125,3 +125,12 @@ fn a_peer_that_cannot_be_connected_to_is_told_of_with_v_and_at_the_end() {
     assert!(said.contains(&refused), "{said}");
     assert!(said.lines().last().unwrap().contains("no known peer can be connected to"), "{said}");
 }
+
+#[test]
+fn a_file_where_the_folder_should_be_is_called_that() {
+    let (work, _) = here();
+    fs::write(work.path().join("file"), "mine").unwrap();
+    let (code, _, stderr) = run_here(work.path(), &["here.torrent", "-d", "file"], b"");
+    assert_eq!(code, 13, "{stderr}");
+    assert!(stderr.contains("file: it is not a folder") && stderr.contains("--dir"), "{stderr}");
+}

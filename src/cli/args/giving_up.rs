@@ -9,10 +9,10 @@ use crate::base::time::Duration;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Giving up")]
 pub struct GivingUp {
-    /// Gives up when not complete after this long: 90s, 10m, 1h30m (exit code 5)
+    /// Gives up when not complete after this long: 90s, 10m, 1h30m (exit code 5); 0 is never
     #[arg(long, value_name = "DUR", value_parser = value::duration)]
     pub timeout: Option<Duration>,
-    /// Gives up when no data has come for this long (exit code 5)
+    /// Gives up when no data has come for this long (exit code 5); 0 is never
     #[arg(long, value_name = "DUR", value_parser = value::duration)]
     pub stall: Option<Duration>,
     /// Stops everything as soon as one target has failed

@@ -72,7 +72,10 @@ impl Door {
     /// Opens the folder `dir` as the user named it, links included; makes it when `create`.
     pub fn open(dir: &Path, create: bool) -> io::Result<Door> {
         if create {
-            std::fs::create_dir_all(dir)?;
+            std::fs::create_dir_all(dir).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), "it is not a folder"),
+                _ => error,
+            })?;
         }
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
         Ok(Door { root: rustix::fs::open(dir, flags, Mode::empty())? })

@@ -80,7 +80,8 @@ impl Payload {
             return Ok(());
         }
         // Where it can't be told how much is free, the system says when it is full.
-        let Some(free) = free_space_of(open).filter(|free| *free < target.reserve.saturating_add(bytes)) else {
+        let Some(free) = free_space_of(open).filter(|free| *free < target.reserve.saturating_add(bytes))
+        else {
             return Ok(());
         };
         let reason =

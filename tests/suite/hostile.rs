@@ -380,7 +380,7 @@ fn whoever_asks_and_takes_nothing_is_closed_after_minutes_but_not_for_a_limit_of
     let seed = swarm.seeds[0];
     let reader = NonReader { whom: swarm.world.address(seed), number: 0, connection: None };
     let host = swarm.world.add_scripted(Line::default(), Box::new(reader));
-    swarm.world.start_in(host, Duration::ZERO);
+    swarm.world.start_in(host, Duration::from_secs(5));
     let is_closed = |world: &World| {
         let is_it = |notice: &Notice| matches!(notice, Notice::PeerClosed { reason, .. } if reason.contains("takes nothing"));
         world.notices(seed).iter().any(|(_, notice)| is_it(notice))

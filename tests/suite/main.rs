@@ -28,6 +28,7 @@ mod one_session;
 mod options;
 mod puppet;
 mod resume;
+mod seed_faults;
 mod seeding;
 mod seeds_meet;
 mod serving;

@@ -34,10 +34,13 @@ fn whoever_takes_nothing_for_twenty_seconds_gives_its_seat_up_at_once() {
     };
     let more: Vec<Standing> = (5..20).map(waiting).collect();
     peers.all.extend(more);
+    peers.decide();
     peers.run(19);
     assert_eq!(peers.unchoked().iter().filter(|number| **number < 5).count(), 5, "they have a second more");
     peers.run(1);
-    assert!(peers.unchoked().iter().all(|number| *number >= 5) && peers.unchoked().len() == 5);
+    assert!(peers.unchoked().iter().all(|number| *number >= 5), "{:?}", peers.unchoked());
+    peers.run(20);
+    assert_eq!(peers.unchoked().len(), 5, "the seats beside theirs have gone with them");
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use super::payload::Payload;
 use super::read_buffer::ReadBuffer;
-use super::storage::Payload;
 use crate::base::hash::{PieceHash, Sha1Hash};
 use crate::base::index::{BlockAddress, PieceIndex};
 use crate::base::layout::BLOCK_LENGTH;

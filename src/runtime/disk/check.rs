@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use super::advance::{LANES, STEP, Scratch, is_right};
+use super::payload::Payload;
 use super::read_advice::{expect_any_reading, expect_one_reading, read_ahead};
-use super::storage::{Payload, next_data};
+use super::space::next_data;
 use crate::base::hash::Sha1Hash;
 use crate::base::index::PieceIndex;
 use crate::engine::disk_job::DiskError;

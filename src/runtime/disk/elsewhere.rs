@@ -6,7 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::storage::{Name, Payload, Storage};
+use super::names::Name;
+use super::payload::Payload;
+use super::storage::Storage;
 use super::target::OnConflict;
 use crate::base::limit;
 use crate::engine::disk_job::DiskError;

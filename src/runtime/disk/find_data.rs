@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::advance::is_right;
 use super::door::{Access, Door};
-use super::storage::next_data;
+use super::space::next_data;
 use super::target::{FileSpec, part_paths};
 use crate::base::file_map::FileMap;
 use crate::base::hash::PieceHashes;

@@ -6,7 +6,8 @@ use std::sync::{Arc, MutexGuard};
 
 use super::door::{Access, Door, identity};
 use super::keep::SyncPolicy;
-use super::storage::{Name, Names, Payload};
+use super::names::{Name, Names};
+use super::payload::Payload;
 use crate::base::index::FileIndex;
 use crate::engine::disk_job::DiskError;
 use crate::engine::resume::finish::{self, CompleteFile, Seen};

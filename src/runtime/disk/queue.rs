@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::advance::{LANES, Lane};
 use super::check::Check;
 use super::open_files::Key;
-use super::storage::Payload;
+use super::payload::Payload;
 use super::upload::Reader;
 use super::workers::UploadDone;
 use crate::base::index::BlockRequest;

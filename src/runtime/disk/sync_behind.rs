@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::storage::Payload;
+use super::payload::Payload;
 use crate::engine::resume::outcomes::Due;
 
 /// How long what is written waits to be synced.

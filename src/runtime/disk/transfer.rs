@@ -10,7 +10,8 @@ use rustix::io::Errno;
 
 use super::door::fault::Call;
 use super::door::free_space_of;
-use super::storage::{Name, Payload};
+use super::names::Name;
+use super::payload::Payload;
 use super::target::Allocate;
 use crate::base::index::FileIndex;
 use crate::base::layout::BLOCK_LENGTH;

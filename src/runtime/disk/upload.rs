@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::storage::{OPEN_FOLDER, Payload};
+use super::names::OPEN_FOLDER;
+use super::payload::Payload;
 use super::transfer::Read;
 use crate::base::index::{BlockRequest, FileIndex};
 use crate::engine::disk_job::{DiskError, DiskErrorKind};

@@ -3,7 +3,7 @@
 //!
 //! In which order files are looked at, synced and named, and the journal is told, is `engine/resume`'s, which
 //! `runtime/disk` asks too: here each of its single calls is one on the medium. What is left to do alike is how blocks
-//! get into files (`writing`: `write_together` and `storage::writable` there) and whose the files are (`names`:
+//! get into files (`writing`: `write_together` and `payload::writable` there) and whose the files are (`names`:
 //! `unproven` there).
 //!
 //! A job's writes happen when it is given, its record when it is done: so the writes of jobs that are under

@@ -11,12 +11,15 @@
 //! Every operation is a *call*, and calls are counted: the system can be made to halt at any of them, before
 //! it or in its midst, and any of them can be made to fail.
 
+mod journal;
+
 use std::collections::BTreeMap;
 
+use self::journal::Log;
 use crate::base::index::FileIndex;
 use crate::base::random::Rng;
 use crate::base::time::Instant;
-use crate::engine::resume::{JournalFile, Stamp};
+use crate::engine::resume::Stamp;
 
 /// Bytes that reach the disk together.
 pub const PAGE: usize = 4096;
@@ -98,12 +101,6 @@ struct Page {
     content: History<Option<Box<[u8]>>>,
     /// A sync has failed for it: the system takes it for written.
     is_lost: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Log {
-    bytes: Vec<u8>,
-    synced: usize,
 }
 
 impl<T: Clone> History<T> {
@@ -365,56 +362,6 @@ impl Medium {
         self.places[file.index()].settle();
         Ok(())
     }
-
-    /// The journal's bytes.
-    pub(super) fn read_log(&mut self) -> Result<Option<Vec<u8>>, Fault> {
-        self.enter_whole()?;
-        Ok(self.logs.last().as_ref().map(|log| log.bytes.clone()))
-    }
-}
-
-impl JournalFile for Medium {
-    type Error = Fault;
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let is_torn = self.enter();
-        let part = self.rng.below(bytes.len() + 1);
-        let (bytes, result) = match is_torn {
-            Ok(false) => (bytes, Ok(())),
-            Err(Fault) if self.is_halted => return Err(Fault),
-            Ok(true) | Err(Fault) => (&bytes[..part], Err(Fault)),
-        };
-        let log = self.logs.0.last_mut().and_then(Option::as_mut).ok_or(Fault)?;
-        log.bytes.extend(bytes);
-        result
-    }
-
-    fn make_beside(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.beside = None;
-        self.enter_whole()?;
-        self.beside = Some(Log { bytes: bytes.to_vec(), synced: 0 });
-        Ok(())
-    }
-
-    fn sync_beside(&mut self) -> Result<(), Fault> {
-        self.enter_whole()?;
-        let log = self.beside.as_mut().ok_or(Fault)?;
-        log.synced = log.bytes.len();
-        Ok(())
-    }
-
-    fn take_place(&mut self) -> Result<(), Fault> {
-        self.enter_whole()?;
-        let log = self.beside.take().ok_or(Fault)?;
-        self.logs.push(Some(log));
-        Ok(())
-    }
-
-    fn sync_name(&mut self) -> Result<(), Fault> {
-        self.enter_whole()?;
-        self.logs.settle();
-        Ok(())
-    }
 }
 
 impl Stored {
@@ -456,24 +403,6 @@ impl Stored {
             at += count;
         }
         Some(bytes)
-    }
-}
-
-impl Log {
-    fn tear(&mut self, percent: u32, rng: &mut Rng) {
-        if percent < 100 {
-            let tail = self.bytes.len() - self.synced;
-            self.bytes.truncate(self.synced + if percent == 0 { 0 } else { rng.below(tail + 1) });
-            let (bytes, mut at) = (&mut self.bytes, self.synced);
-            while at < bytes.len() {
-                let end = ((at / PAGE + 1) * PAGE).min(bytes.len());
-                if rng.below(100) >= percent as usize && rng.below(3) == 0 {
-                    bytes[at..end].fill(0);
-                }
-                at = end;
-            }
-        }
-        self.synced = self.bytes.len();
     }
 }
 

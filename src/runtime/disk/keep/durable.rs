@@ -9,7 +9,8 @@ use crate::engine::disk_job::{DiskError, DiskErrorKind};
 use crate::engine::resume::durability::{Ground, Settled};
 use crate::engine::resume::outcomes::Due;
 use crate::runtime::disk::door::fault::Call;
-use crate::runtime::disk::storage::{Name, Payload};
+use crate::runtime::disk::names::Name;
+use crate::runtime::disk::payload::Payload;
 
 impl Payload {
     /// What an earlier run wrote, and did not sync, is synced too.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::base::index::FileIndex;
 use crate::engine::disk_job::{DiskError, DiskErrorKind};
 use crate::runtime::disk::door::{Access, Door};
-use crate::runtime::disk::storage::{Name, Payload, Storage};
+use crate::runtime::disk::names::Name;
+use crate::runtime::disk::payload::Payload;
+use crate::runtime::disk::storage::Storage;
 use crate::runtime::state::{Busy, Lock};
 
 /// How long whoever only reads waits for one who still writes.

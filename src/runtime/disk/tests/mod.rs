@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::open_files::OpenFiles;
-use super::storage::Payload;
+use super::payload::Payload;
 use super::sync_behind::SyncBehind;
 use super::{DiskPool, FileSpec, Storage, Target};
 use crate::base::block_data::BlockData;

@@ -1,5 +1,5 @@
 //! The files' side: blocks are written where they belong, as `runtime/disk`'s `write_together` and
-//! `storage::writable` do it, and read back.
+//! `payload::writable` do it, and read back.
 
 use super::{Fault, KeptDisk, Name, Result};
 use crate::base::block_data::BlockData;

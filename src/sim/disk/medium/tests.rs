@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::resume::JournalFile;
 
 const FILE: FileIndex = FileIndex(0);
 const ALL: Survival = Survival { pages: 100, metadata: 100, journal: 100, garbage: false };

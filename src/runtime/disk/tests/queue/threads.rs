@@ -16,8 +16,8 @@ use crate::engine::disk_job::DiskJob;
 use crate::runtime::disk::advance::Lane;
 use crate::runtime::disk::check::Check;
 use crate::runtime::disk::open_files::Key;
+use crate::runtime::disk::payload::Payload;
 use crate::runtime::disk::queue::{Next, Queue, Turn, Work};
-use crate::runtime::disk::storage::Payload;
 
 const WORKERS: usize = 3;
 const MOST: u32 = 120;

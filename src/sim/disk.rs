@@ -1,9 +1,9 @@
 //! A host's virtual disk: jobs take time and are done one after the other, and a piece is right when its
 //! blocks are the content's own bytes.
 //!
-//! For large swarms it keeps no payload of complete pieces, only which are right; blocks of pieces under way
-//! are kept until the verdict (`verdicts`). To find out what a crash leaves it keeps real bytes and a journal (`kept`, on a
-//! [`medium`]). What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
+//! For large swarms it keeps no payload of complete pieces, only which are right; blocks of pieces under way are
+//! kept until the verdict (`verdicts`). To find out what a crash leaves it keeps real bytes and a journal (`kept`,
+//! on a [`medium`]). What a real disk may rely on is checked: one job out a piece, blocks in order, none twice.
 
 mod kept;
 pub mod medium;

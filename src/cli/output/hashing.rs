@@ -19,7 +19,8 @@ pub struct HashingProgress {
 }
 
 impl HashingProgress {
-    /// At the start: a plain line, where there are plain lines. `name` is escaped already; `what` is one word for what is done; `total` bytes.
+    /// At the start: a plain line, where there are plain lines. `name` is escaped already; `what` is one word for
+    /// what is done; `total` bytes.
     pub fn new(screen: &Screen, name: &str, what: &'static str, total: u64) -> HashingProgress {
         let bar = screen.bars().map(|bars| {
             let style = ProgressStyle::with_template("{msg}").expect("a template of one key");

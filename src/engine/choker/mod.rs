@@ -218,8 +218,8 @@ impl Choker {
             self.tried.remove(&idle.connection);
         }
         let mut tried = self.tried_in_order(now, peers);
-        // Whoever has the seat beside the regular slots does not compete for those before its turn is over: else the one
-        // whose place it took would have to go, and so would the next, one a round where all take much the same.
+        // Whoever has the seat beside the regular slots does not compete for those before its turn is over: else the
+        // one whose place it took would have to go, and so would the next, one a round where all take much the same.
         let has_seat = |tried| served.has_only(tried);
         let beside = tried.first().filter(|(is_over, _, tried)| !is_over && has_seat(*tried));
         let beside = beside.map(|(.., tried)| *tried);

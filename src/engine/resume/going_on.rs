@@ -30,8 +30,8 @@ impl Ledger {
         is_gone(scene) && old.claims_data() && old.device != scene.device
     }
 
-    /// Works out what may be relied on, and goes on from there. `is_known` says whether an earlier run left something in
-    /// the journal, `existing` what there is by the files alone.
+    /// Works out what may be relied on, and goes on from there. `is_known` says whether an earlier run left
+    /// something in the journal, `existing` what there is by the files alone.
     pub fn go_on(&mut self, is_known: bool, scene: &Scene<'_>, existing: Existing) -> GoingOn {
         let resume = if is_known {
             scene.reliable(self.record())

@@ -100,8 +100,8 @@ impl Active {
         self.peer_list.on_useless(ctx.now, address);
     }
 
-    /// Has the least useful peer leave for a `newcomer`, or for whoever is to be dialled, if the last one is long enough
-    /// ago. Says whether.
+    /// Has the least useful peer leave for a `newcomer`, or for whoever is to be dialled, if the last one is long
+    /// enough ago. Says whether.
     pub(super) fn make_room(&mut self, ctx: &mut Context<'_>, newcomer: Option<SocketAddr>) -> bool {
         if let Some((_, mute)) = self.mute_to_part_with(ctx.now, newcomer) {
             self.part_with(ctx, mute);

@@ -145,8 +145,8 @@ impl Active {
         self.sweep_at = Some(self.sweep_at.map_or(at, |armed| armed.min(at)));
     }
 
-    /// Looks after all peers: closes the silent and those that take nothing, keeps quiet connections alive, snubs those that let their
-    /// requests lie, and gives the idle something to do. Sets when to look again.
+    /// Looks after all peers: closes the silent and those that take nothing, keeps quiet connections alive, snubs
+    /// those that let their requests lie, and gives the idle something to do. Sets when to look again.
     pub(super) fn sweep(&mut self, ctx: &mut Context<'_>) {
         self.sweep_at = None;
         for connection in self.lost_peers(ctx.now) {

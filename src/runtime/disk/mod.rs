@@ -1,9 +1,9 @@
 //! The disk: executes the engine's [`DiskJob`](crate::engine::disk_job::DiskJob)s on worker threads.
 //!
 //! Everything about files is here: where they are opened (`door`), which names they have (`names`), what they should
-//! hold (`storage`), handles on them (`payload`), how payload bytes fall into them (`transfer`), the jobs themselves (`prepare`, `advance`, `finish`, `check`, `upload`),
-//! and what is remembered of them (`keep`). What to do and when is the engine's business; a piece's state
-//! travels inside its job, so no two workers ever share one.
+//! hold (`storage`), handles on them (`payload`), how payload bytes fall into them (`transfer`), the jobs themselves
+//! (`prepare`, `advance`, `finish`, `check`, `upload`), and what is remembered of them (`keep`). What to do and when
+//! is the engine's business; a piece's state travels inside its job, so no two workers ever share one.
 
 pub mod door;
 

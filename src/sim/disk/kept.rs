@@ -6,8 +6,8 @@
 //! get into files (`writing`: `write_together` and `payload::writable` there) and whose the files are (`names`:
 //! `unproven` there).
 //!
-//! A job's writes happen when it is given, its record when it is done: so the writes of jobs that are under
-//! way at the same time overlap as those of worker threads do. Between the steps of a round of syncs other jobs come in.
+//! A job's writes happen when it is given, its record when it is done: so the writes of jobs that are under way at
+//! the same time overlap as those of worker threads do. Between the steps of a round of syncs other jobs come in.
 //!
 //! Whatever is said to be had is compared with what is on the medium: that is what it is for.
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::harness::payload::Payload;
+use crate::harness::scripted_peer::{Script, ScriptedPeer};
 use crate::setting::{Setting, wait_for};
 
 const PIECE: usize = 64 << 10;
@@ -74,11 +75,22 @@ fn with_fail_right_data_too_ends_it_before_anybody_is_asked() {
 #[test]
 fn with_fail_a_download_of_ours_is_gone_on_with() {
     for setting in [single(), folder()] {
-        let seed = setting.seed(Duration::from_millis(2));
+        let some = Script {
+            address: setting.address,
+            dials: false,
+            pieces: 0..12,
+            corrupts_every: 0,
+            pause: Duration::ZERO,
+            leaves_when_served: false,
+        };
+        let peer = ScriptedPeer::start(&setting.payload, some);
         let first = setting.start(&["--on-conflict", "fail"]);
-        wait_for("a third", || seed.record().sent.len() > setting.blocks() / 3);
-        drop(first);
+        // By then all that came is written down.
+        wait_for("what that peer has", || first.stderr().contains("waiting: no peer has 8 missing pieces"));
+        drop((first, peer));
+        let seed = setting.seed(Duration::ZERO);
         setting.complete(&mut setting.start(&["--on-conflict", "fail"]));
+        assert!(seed.record().sent.iter().all(|(piece, _)| *piece >= 12), "{:?}", seed.record().sent);
         // Complete, it is still ours.
         setting.complete(&mut setting.start(&["--on-conflict", "fail"]));
     }

@@ -34,6 +34,13 @@ impl Line {
         line
     }
 
+    /// Whoever joined last is gone.
+    fn leave(&mut self) {
+        self.bandwidth.on_left(ConnectionId(self.peers.len() as u32 - 1));
+        let last = self.peers.last_mut().expect("somebody joined");
+        (last.wants, last.pending) = (0, 0);
+    }
+
     fn join(&mut self, torrent: TorrentId, wants: u64) {
         let connection = ConnectionId(self.peers.len() as u32);
         let [down, up] = self.bandwidth.on_joined(connection, torrent, false);
@@ -166,10 +173,7 @@ fn whoever_comes_and_goes_gains_nothing() {
     for _ in 0..100 {
         line.join(TORRENT, GREEDY);
         line.run(Duration::from_millis(100));
-        let last = line.peers.len() - 1;
-        line.bandwidth.on_left(ConnectionId(last as u32));
-        line.peers[last].wants = 0;
-        line.peers[last].pending = 0;
+        line.leave();
     }
     let used: u64 = line.peers.iter().map(|peer| peer.used).sum();
     assert!(used <= 1_000_000 + 3 * QUANTUM, "{used}");
@@ -183,10 +187,7 @@ fn whoever_comes_anew_for_each_block_leaves_the_others_their_share() {
     for _ in 0..2_000 {
         line.join(TORRENT, GREEDY);
         line.run(Duration::from_millis(10));
-        let last = line.peers.len() - 1;
-        line.bandwidth.on_left(ConnectionId(last as u32));
-        line.peers[last].wants = 0;
-        line.peers[last].pending = 0;
+        line.leave();
     }
     let used: u64 = line.peers.iter().map(|peer| peer.used).sum();
     assert_near(used, 2_000_000, 5);
